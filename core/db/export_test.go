@@ -1,0 +1,4 @@
+package db
+
+// MigrateFiles lets tests migrate with files of their own.
+var MigrateFiles = migrateFiles

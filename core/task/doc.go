@@ -1,0 +1,11 @@
+// Package task runs background jobs on a period, once in the whole installation however many nodes there are.
+//
+// It owns the runner, a thin coat over River (which keeps jobs in PostgreSQL, in the schema "river", and elects
+// one node to enqueue), and no job: each area gives its own as a Periodic, listed in cmd/app.
+//
+//	[]Periodic ── New ──▶ Runner.Start ── elected node enqueues each Every ──▶ one of the nodes works it ──▶ Run(ctx)
+//
+// A job is at-least-once: it may run again after a crash, so Run must bear that. A run that fails is tried again a few
+// times with growing pauses; a job is never queued twice at once. What must answer at once, pushes above all, does not
+// belong here.
+package task
