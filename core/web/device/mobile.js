@@ -1,0 +1,153 @@
+// The phone with the app: it is asked, and this page shows the number to tap there and waits for the answer.
+//
+//   asking ──▶ waiting ◀─▶ (push failed: says so and goes on waiting)
+//     ▲           │
+//     └─ a click ─┴─▶ over: wrong number, no answer, replaced, too often …
+//
+// A new question is always a person's act. Accepted and refused are not seen here: the executor goes on by itself.
+import { h, s, icon } from "../flow/dom.js";
+import { pause } from "../flow/api.js";
+
+const pace = 1000; // ms between two waits at the least, whatever the server answers
+const circumference = 2 * Math.PI * 46; // of the ring, in its view box
+
+export function label(device) {
+  const name = device.challenge.device_name;
+  return { name: name ? `Approve on ${name}` : "Approve on your phone", hint: "Asks the app on your phone", icon: "phone" };
+}
+
+// What ended a question, by error code: heading, text; the server's own words where there is no text.
+const ends = {
+  denied: ["That was the wrong number", "A wrong number was chosen. Nobody was let in."],
+  refused: ["The request was refused", "Nobody was let in."],
+  expired: ["No answer came", "Your phone did not answer in time."],
+  superseded: ["Replaced by a newer request", "Another sign-in asked your phone in the meantime."],
+  throttled: ["Too many requests", null],
+  other: ["That did not work", null],
+};
+
+export default function render(ctx) {
+  const { device_class, device_uid } = ctx.device;
+  const phone = ctx.device.challenge.device_name || "your phone";
+  const box = h("div", { class: "ask" });
+  ctx.root.append(box);
+  let clock = 0; // the ticking of the ring
+  let question = 0; // counts them: answers to an older one count for nothing
+
+  /** The executor's complaint, without the one that it has about every selection by design. */
+  function complaint(challenge) {
+    const { selected_challenge = [], mobile = [], non_field_errors = [] } = challenge.response_errors ?? {};
+    return [...selected_challenge, ...mobile, ...non_field_errors.filter((e) => e.string !== "Empty response")][0];
+  }
+
+  async function ask() {
+    const mine = ++question;
+    asking();
+    const answer = await ctx.submit({ selected_challenge: { device_class, device_uid, challenge: {} } }, { quiet: true });
+    if (!answer || mine !== question) return;
+    const error = complaint(answer);
+    if (error && error.code !== "internal") return over(error);
+    wait(mine, error?.code === "internal");
+  }
+
+  async function wait(mine, unreachable = false) {
+    waiting(unreachable);
+    for (;;) {
+      const began = performance.now();
+      const answer = await ctx.submit({ mobile: device_uid }, { held: true });
+      if (!answer || mine !== question) return;
+      const error = complaint(answer);
+      if (error?.code === "internal" && !unreachable) waiting((unreachable = true));
+      else if (error && error.code !== "waiting" && error.code !== "internal") return over(error);
+      await pause(pace - (performance.now() - began), ctx.signal);
+      if (ctx.signal.aborted || mine !== question) return;
+    }
+  }
+
+  function show(...children) {
+    clearInterval(clock);
+    box.replaceChildren(...children.filter(Boolean));
+  }
+
+  // A button that had the focus is about to go.
+  const heading = (text) => ctx.heading(text, box.contains(document.activeElement));
+  const numbered = () => ctx.device.challenge.item_mode?.startsWith("number_matching");
+
+  function asking() {
+    heading("Asking your phone…");
+    show(h("div", { class: "dial endless" }, ring(0.25), icon("phone")), h("p", { class: "lead", text: `Sending a request to ${phone}.` }));
+  }
+
+  function waiting(unreachable) {
+    const { item, expires } = ctx.device.challenge;
+    const number = numbered() ? item : null;
+    heading(number ? "Tap this number on your phone" : "Approve on your phone");
+    const told = number ? `Open the app on ${phone} and tap this number.` : `Open the app on ${phone} and approve the sign-in.`;
+    const left = h("p", { class: "fine", "aria-hidden": "true" });
+    const dial = h("div", { class: "dial" }, ring(1), number
+      ? h("span", { class: number.length > 2 ? "number long" : "number", text: number })
+      : icon("phone"));
+    const trouble = h("p", { class: "notice", role: "alert" });
+    show(dial, h("p", { class: "lead", text: told }), left, trouble, actions("Send again", ask, false));
+    // Filled once it stands in the page, or it would not be read out.
+    if (unreachable) trouble.textContent = "We could not reach your phone. Open the app: the request is waiting there.";
+    else ctx.announce(number ? `${told} The number is ${[...number].join(" ")}.` : told);
+    countdown(dial, left, Date.parse(expires ?? ""));
+  }
+
+  // Runs the ring down. Without an end in the challenge it circles.
+  function countdown(dial, text, end) {
+    if (!end) {
+      dial.classList.add("endless");
+      dial.querySelector(".left").setAttribute("stroke-dashoffset", circumference * 0.75);
+      text.textContent = "Waiting for your answer.";
+      return;
+    }
+    const total = Math.max(1, end - ctx.now());
+    const tick = () => {
+      const rest = Math.max(0, end - ctx.now());
+      const seconds = Math.ceil(rest / 1000);
+      dial.querySelector(".left").setAttribute("stroke-dashoffset", circumference * (1 - rest / total));
+      text.textContent = seconds ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left` : "Time is over.";
+      if (seconds === 20) ctx.announce("20 seconds left.");
+    };
+    tick();
+    clock = setInterval(tick, 1000);
+  }
+
+  function over(error) {
+    // The contract's codes are few: an answer that never came is told from other invalid ones by its text, and so is a
+    // refusal by the phone from one of the server's.
+    const timedOut = error.code === "invalid" && /timed out/i.test(error.string);
+    const code = timedOut ? "expired" : error.code !== "denied" ? error.code :
+      error.string !== "Mobile denied access" ? "other" : numbered() ? "denied" : "refused";
+    const [title, text] = ends[code] ?? ends.other;
+    heading(title);
+    show(h("div", { class: error.code === "denied" ? "dial bad" : "dial over" }, icon(error.code === "denied" ? "cross" : "clock")),
+      h("p", { class: "lead", text: text ?? error.string }), actions("Try again", ask, true));
+    ctx.announce(`${title}. ${text ?? error.string}`);
+    box.querySelector("button").focus();
+  }
+
+  function actions(text, act, primary) {
+    return h("p", { class: "actions" },
+      h("button", { type: "button", class: primary ? "button primary" : "button", text, on: { click: act } }),
+      ctx.choose && h("button", { type: "button", class: "button", text: "Use another way", on: { click: ctx.choose } }));
+  }
+
+  ask();
+  return {
+    focus: () => document.getElementById("heading").focus(),
+    destroy() {
+      question++;
+      clearInterval(clock);
+    },
+  };
+}
+
+
+function ring(share) {
+  const circle = (name, more = {}) => s("circle", { class: name, cx: 50, cy: 50, r: 46, ...more });
+  return s("svg", { class: "ring", viewBox: "0 0 100 100", "aria-hidden": "true" }, circle("track"),
+    circle("left", { "stroke-dasharray": circumference, "stroke-dashoffset": circumference * (1 - share) }));
+}

@@ -1,0 +1,245 @@
+package web
+
+import (
+	"slices"
+
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// Every outcome of asking a phone, as the browser sees it.
+func TestPhoneOutcomes(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, newBrowser(t))
+	devices := validate(phone("number_matching_2", "47", object{"expires": soon(time.Minute)}))
+	asked, waits := 0, 0
+	outcome := []object{
+		wrong(devices, "mobile", "denied", "Mobile denied access"),
+		wrong(devices, "mobile", "invalid", "Mobile push notification timed out."),
+		wrong(devices, "mobile", "internal", "Failed to send push notification"),
+		nil, // held until the browser gives up
+		person("ak-stage-access-denied", object{"error_message": "Refused on the phone."}),
+	}
+	s := f.flow("login", step{devices, func(s *call, body object) object {
+		s.mu.Lock()
+		if body["mobile"] == nil {
+			asked++
+			s.mu.Unlock()
+			return selected(devices)
+		}
+		o := outcome[waits]
+		waits++
+		s.mu.Unlock()
+		if o != nil {
+			return o
+		}
+		s.hold()
+		return devices
+	}})
+	counts := func(wantAsked int) {
+		t.Helper()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if asked != wantAsked {
+			t.Errorf("the phone was asked %d times, want %d", asked, wantAsked)
+		}
+	}
+
+	b.do(chromedp.Navigate(f.URL + "/if/flow/login/"))
+	b.heading("That was the wrong number")
+	counts(1) // one device: asked without a click; and not again by itself
+	b.until("document.activeElement.innerText === 'Try again'")
+	b.keys(kb.Enter)
+	b.heading("No answer came")
+	counts(2)
+	b.keys(kb.Enter)
+	b.until("document.querySelector('.notice')?.textContent.startsWith('We could not reach your phone')")
+	if got := b.eval("document.querySelector('.number').textContent"); got != `"47"` {
+		t.Errorf("number while the phone is out of reach: %s", got)
+	}
+	counts(3) // and it goes on waiting: the fourth wait is held
+	eventually(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return waits == 4
+	})
+	b.tabTo("Send again")
+	b.keys(kb.Enter)
+	b.heading("You were not let in")
+	b.until("document.activeElement.id === 'heading'")
+	counts(4)
+	if c := b.complained(); len(c) > 0 {
+		t.Errorf("the browser complained: %v", c)
+	}
+}
+
+func TestEnrolment(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, newBrowser(t))
+	status := "/authenticators/mobile/018f6f7e-0000-7000-8000-00000000000a/enrollment_status/"
+	f.data[status] = object{"status": "waiting"}
+	s := f.flow("setup", step{challenge: enrolment()})
+
+	b.do(chromedp.Navigate(f.URL + "/if/flow/setup/"))
+	b.heading("Add your phone")
+	b.until("document.querySelector('.qr img').naturalWidth > 0")
+	if got := b.eval("getComputedStyle(document.querySelector('.qr')).backgroundColor"); got != `"rgb(255, 255, 255)"` {
+		t.Errorf("ground of the QR code: %s", got)
+	}
+	if got := b.eval("JSON.parse(document.querySelector('textarea').value).u"); got != `"https://login.example.org/"` {
+		t.Errorf("code to copy: %s", got)
+	}
+	f.mu.Lock()
+	f.data[status] = object{"status": "success"}
+	f.mu.Unlock()
+	b.heading("Your phone is ready")
+	b.until("location.pathname === '/arrived'")
+	if n := len(s.sent()); n != 1 {
+		t.Errorf("%d answers, want 1", n)
+	}
+
+	// A code that is over: said, with a way on.
+	f.flow("late", step{challenge: enrolment()})
+	f.mu.Lock()
+	delete(f.data, status)
+	f.mu.Unlock()
+	b.do(chromedp.Navigate(f.URL + "/if/flow/late/"))
+	b.heading("This code is over")
+	old := enrolment()
+	old["expires"] = soon(-time.Minute)
+	f.flow("old", step{challenge: old})
+	b.do(chromedp.Navigate(f.URL + "/if/flow/old/"))
+	b.heading("This code is over")
+	if c := b.complained(); len(c) > 0 {
+		t.Errorf("the browser complained: %v", c)
+	}
+}
+
+// Targets that are no pages are not followed, and other tabs' progress is understood.
+func TestOddAnswers(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, newBrowser(t))
+	to := func(target string) step {
+		return step{challenge: object{"type": "redirect", "component": "xak-flow-redirect", "to": target}}
+	}
+	f.flow("script", to("javascript:document.title='owned'"))
+	f.flow("data", to("data:text/html,x"))
+	f.flow("inner", to("/api/v3/flows/executor/setup/?query="), step{challenge: identification(nil)})
+	for _, slug := range []string{"script", "data"} {
+		b.do(chromedp.Navigate(f.URL + "/if/flow/" + slug + "/"))
+		b.heading("This way is closed")
+	}
+
+	password := person("ak-stage-password", nil)
+	f.flow("tabs", step{identification(nil), func(s *call, _ object) object {
+		s.mu.Lock()
+		s.at = 1
+		s.mu.Unlock()
+		return wrong(password, "password", "required", "This field is required.")
+	}}, step{challenge: password})
+	b.do(chromedp.Navigate(f.URL + "/if/flow/tabs/"))
+	b.until("document.activeElement.name === 'uid_field'")
+	b.keys("ada" + kb.Enter)
+	b.heading("Enter your password")
+	if got := b.eval("document.querySelector('[aria-invalid]')"); got != "null" {
+		t.Errorf("the complaint about another stage's answer is shown: %s", got)
+	}
+
+	throttled := f.flow("throttled", step{challenge: identification(nil)})
+	b.do(chromedp.Navigate(f.URL + "/if/flow/throttled/"))
+	b.until("document.activeElement.name === 'uid_field'")
+	throttled.mu.Lock()
+	throttled.fail = []int{429}
+	throttled.mu.Unlock()
+	b.keys("ada" + kb.Enter)
+	b.until("document.querySelector('.notice.bad')?.textContent === 'Request was throttled.'")
+	if got := b.eval("document.querySelector('[name=uid_field]').value"); got != `"ada"` {
+		t.Errorf("what was typed is gone: %s", got)
+	}
+	if c := b.complained(); len(c) > 0 {
+		t.Errorf("the browser complained: %v", c)
+	}
+}
+
+func TestAccount(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, newBrowser(t))
+	account(f)
+	called := func(call string) bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return slices.Contains(f.calls, call)
+	}
+	b.do(chromedp.Navigate(f.URL + "/if/user/"))
+	b.until("document.querySelectorAll('.row').length === 4") // two phones, two sessions of this person
+	if got := b.eval("document.querySelector('.section a').pathname"); got != `"/flows/-/configure/1/"` {
+		t.Errorf("Add a phone leads to %s", got)
+	}
+	b.tabTo("Rename")
+	b.keys(kb.Enter)
+	b.until("document.activeElement.name === 'name'")
+	b.keys("Work phone" + kb.Enter)
+	b.until("!document.querySelector('dialog') && document.activeElement.textContent === 'Phones'")
+	if !called("PATCH /authenticators/mobile/aa/") {
+		t.Errorf("no rename among %v", f.calls)
+	}
+
+	b.tabTo("Remove")
+	b.keys(kb.Enter)
+	b.until("document.querySelector('dialog')?.textContent.includes('cannot be undone')")
+	b.keys(kb.Escape)
+	b.until("!document.querySelector('dialog')")
+	if called("DELETE /authenticators/mobile/aa/") {
+		t.Error("Escape removed the phone")
+	}
+	b.tabTo("Remove")
+	b.keys(kb.Enter)
+	b.until("document.querySelector('dialog')")
+	f.mu.Lock()
+	f.data["/authenticators/mobile/"] = object{"results": []object{}}
+	f.mu.Unlock()
+	b.tabTo("Remove")
+	b.keys(kb.Enter)
+	b.until("document.body.innerText.includes('No phone yet.')")
+	if !called("DELETE /authenticators/mobile/aa/") {
+		t.Errorf("no removal among %v", f.calls)
+	}
+	b.tabTo("End")
+	b.keys(kb.Enter)
+	b.until("document.querySelector('dialog')")
+	b.tabTo("End it")
+	b.keys(kb.Enter)
+	b.until("!document.querySelector('dialog')")
+	if !called("DELETE /core/authenticated_sessions/s2/") {
+		t.Errorf("no end of the session among %v", f.calls)
+	}
+	if c := b.complained(); len(c) > 0 {
+		t.Errorf("the browser complained: %v", c)
+	}
+
+	// Signed out meanwhile: on to the login, and back here afterwards.
+	f.mu.Lock()
+	delete(f.data, "/core/users/me/")
+	f.mu.Unlock()
+	b.do(chromedp.Navigate(f.URL + "/if/user/"))
+	b.until("location.pathname === '/flows/-/default/authentication/'")
+	if got := b.eval("location.search"); got != `"?next=%2Fif%2Fuser%2F"` {
+		t.Errorf("query: %s", got)
+	}
+}
+
+func eventually(t *testing.T, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it never came to that")
+		}
+	}
+}
