@@ -136,7 +136,7 @@ func TestFault(t *testing.T) {
 	if err := exec("SELECT nonsense"); fault.As(db.Fault(err)).Kind != fault.Internal {
 		t.Errorf("a fault of ours: %v", db.Fault(err))
 	}
-	if db.Fault(nil) != nil || db.Fault(context.Canceled) != context.Canceled {
+	if db.Fault(nil) != nil || !errors.Is(db.Fault(context.Canceled), context.Canceled) {
 		t.Error("nil and cancelled must stay as they are")
 	}
 	if _, err := db.Open(ctx, "postgres://u:hunter2@127.0.0.1:1/x", db.Options{}); !fault.Is(db.Fault(err), fault.Unavailable) || strings.Contains(err.Error(), "hunter2") {

@@ -124,7 +124,7 @@ func (h *Hub) run(ctx context.Context) {
 		h.log.Warn("listening connection lost, opening it again", "error", err, "pause", pause)
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause/2 + rand.N(pause)):
+		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // spreads reconnections, keeps no secret
 		}
 		pause = min(2*pause, hubMaxPause)
 	}

@@ -62,7 +62,7 @@ func (m *Managed) fetch(ctx context.Context, version string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(archive.Name())
+	defer func() { _ = os.Remove(archive.Name()) }()
 	defer archive.Close()
 	if err := m.download(ctx, url, archive); err != nil {
 		return "", err
@@ -74,7 +74,7 @@ func (m *Managed) fetch(ctx context.Context, version string) (string, error) {
 	if err := os.Mkdir(aside, 0o755); err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(aside)
+	defer func() { _ = os.RemoveAll(aside) }()
 	if err := unpack(ctx, archive, aside); err != nil {
 		return "", fmt.Errorf("unpack %s: %w", url, err)
 	}

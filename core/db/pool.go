@@ -27,10 +27,11 @@ type Beginner interface {
 
 // Options are the settings of a pool. The zero value is good.
 type Options struct {
-	MaxConns         int32         // connections at most; 0 is pgx's default or the URL's pool_max_conns
-	Name             string        // application_name, seen in pg_stat_activity; default "countersign"
-	StatementTimeout time.Duration // the server ends a statement that runs longer; 0 is 30 s, negative is never
-	Wait             time.Duration // how long to go on trying while the server is not there; 0 is one try
+	MaxConns         int32           // connections at most; 0 is pgx's default or the URL's pool_max_conns
+	Name             string          // application_name, seen in pg_stat_activity; default "countersign"
+	StatementTimeout time.Duration   // the server ends a statement that runs longer; 0 is 30 s, negative is never
+	Wait             time.Duration   // how long to go on trying while the server is not there; 0 is one try
+	Tracer           pgx.QueryTracer // sees every statement, for measurements; nil is none
 }
 
 // Open makes a pool for a PostgreSQL URL or key=value string and checks that the server answers. Its errors do not
@@ -50,6 +51,7 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 		cfg.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
 	cfg.MaxConnLifetimeJitter = cfg.MaxConnLifetime / 10
+	cfg.ConnConfig.Tracer = o.Tracer
 	timeout := o.StatementTimeout
 	if timeout == 0 {
 		timeout = 30 * time.Second

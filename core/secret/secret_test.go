@@ -134,7 +134,7 @@ func TestToken(t *testing.T) {
 			t.Errorf("%q comes %d times in 62000", r, n)
 		}
 	}
-	if secret.Token(20) == secret.Token(20) {
+	if one, two := secret.Token(20), secret.Token(20); one == two {
 		t.Error("two tokens are equal")
 	}
 }

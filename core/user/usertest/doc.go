@@ -1,0 +1,2 @@
+// Package usertest makes users for the tests of other packages.
+package usertest

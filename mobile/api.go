@@ -1,0 +1,278 @@
+package mobile
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"countersign/core/api"
+	"countersign/core/db"
+	"countersign/core/event"
+	"countersign/core/fault"
+	"countersign/core/secret"
+	"countersign/mobile/wire"
+)
+
+// scheme is the security scheme of the device operations in the document.
+const scheme = "mobile_device_token"
+
+// Scheme is the security scheme of the device operations, for the API's options.
+func Scheme() api.Scheme {
+	return api.Scheme{Name: scheme, Description: "The token that a phone got when it enrolled."}
+}
+
+// statusHold is the longest that enrollment_status is held when the caller asks to wait.
+const statusHold = 25 * time.Second
+
+// maxName is the length of a device's name, in characters (core.md §5).
+const maxName = 64
+
+// Mount adds the operations that phones call.
+func (s *Service) Mount(a *api.API) {
+	op := func(method, action, description string) api.Operation {
+		o := api.Operation{
+			Method: method, Path: "/authenticators/mobile/{uuid}/" + action + "/", Tag: "authenticators",
+			Description: description, Access: api.Open, Security: []string{scheme}, BodyLimit: wire.MaxBodyBytes,
+			Params: []api.Parameter{{Name: "uuid", Format: "uuid", Description: "A UUID string identifying this Mobile Device."}},
+		}
+		return o
+	}
+	api.Handle(a, op("POST", wire.ActionEnrol, "Enrollment callback"), s.enrol)
+	status := op("POST", wire.ActionStatus, "Check enrollment status")
+	status.Query = []api.Parameter{{Name: "wait", Type: "integer", Description: "Seconds to hold the answer while the status is waiting, at most 25."}}
+	api.Handle(a, status, s.enrolmentStatus)
+	api.Handle(a, op("POST", wire.ActionPushKey, "Called by the phone whenever the push key changes"), s.setPushKey)
+	api.Handle(a, op("POST", wire.ActionCheckIn, "Check in data about a device"), s.checkIn)
+	response := op("POST", wire.ActionResponse, "Get response from notification on phone")
+	response.NotFound = true
+	api.Handle(a, response, s.receiveResponse)
+	pending := op("GET", wire.ActionPending, "What waits for this phone's answer. For phones that say in info.others that they can fetch.")
+	pending.ID = "authenticators_mobile_pending_retrieve"
+	api.Handle(a, pending, func(ctx context.Context, r *api.Request, _ api.None) (wire.Pending, error) {
+		device, err := s.authenticate(ctx, r)
+		if err != nil {
+			return wire.Pending{}, err
+		}
+		return s.pending(ctx, device)
+	})
+}
+
+// enrol confirms a device with its one-time token and gives it the token that it uses from now on.
+func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment) (wire.EnrollmentCallback, error) {
+	token, err := bearer(r.HTTP)
+	if err != nil {
+		return wire.EnrollmentCallback{}, err
+	}
+	device, err := s.holder(ctx, s.Pool, token, purposeEnrollment)
+	if err != nil {
+		return wire.EnrollmentCallback{}, err
+	}
+	if path, err := uuid.Parse(r.Param("uuid")); err != nil || path != device {
+		return wire.EnrollmentCallback{}, fault.Missing()
+	}
+	if err := violations(in.Validate()); err != nil {
+		return wire.EnrollmentCallback{}, err
+	}
+	fresh := secret.Token(tokenLength)
+	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		// Whoever deletes the one-time token is the one who enrols.
+		tag, err := tx.Exec(ctx, `DELETE FROM mobile_tokens WHERE token_hash = $1 AND purpose = 'enrollment'`, hashToken(token))
+		if err != nil {
+			return fmt.Errorf("use enrolment token: %w", db.Fault(err))
+		}
+		if tag.RowsAffected() == 0 {
+			return errToken
+		}
+		name := clip(in.Info.Hostname, maxName)
+		var owner event.User
+		err = tx.QueryRow(ctx, `UPDATE mobile_devices d SET confirmed = true, name = $2, device_uid = $3, info = $4, can_fetch = $5, last_checkin = $6
+			FROM users u WHERE d.uuid = $1 AND NOT d.confirmed AND u.id = d.user_id RETURNING u.id, u.username, u.email`,
+			device, name, in.DeviceUID, in.Info, in.Info.CanFetch(), s.Now()).Scan(&owner.PK, &owner.Username, &owner.Email)
+		if err != nil {
+			return enrolFault(err)
+		}
+		if err := issue(ctx, tx, device, fresh, purposeDevice, nil); err != nil {
+			return err
+		}
+		return s.Events.Emit(ctx, tx, event.Event{
+			Action: event.ModelCreated, App: app, User: &owner,
+			Context: map[string]any{"model": deviceRef(device, name), "platform": in.Info.Platform, "app_version": in.Info.AppVersion},
+		})
+	})
+	if err != nil {
+		return wire.EnrollmentCallback{}, err
+	}
+	s.waiters.wake(device)
+	return wire.EnrollmentCallback{Token: fresh}, nil
+}
+
+func enrolFault(err error) error {
+	f := fault.As(db.Fault(err))
+	switch f.Kind {
+	case fault.NotFound:
+		return errToken
+	case fault.Invalid:
+		return fault.Field("device_uid", "unique", "This phone is enrolled already. Remove it from your account first.").Wrap(err)
+	}
+	return fmt.Errorf("confirm device: %w", f)
+}
+
+// enrolmentStatus tells whether the phone has called in: to the phone by either of its tokens, and to the browser
+// session that started the enrolment, which has no token (core.md §4.2).
+func (s *Service) enrolmentStatus(ctx context.Context, r *api.Request, _ api.None) (wire.EnrollmentStatus, error) {
+	device, err := uuid.Parse(r.Param("uuid"))
+	if err != nil {
+		return wire.EnrollmentStatus{}, fault.Missing()
+	}
+	if err := s.mayAskStatus(ctx, r, device); err != nil {
+		return wire.EnrollmentStatus{}, err
+	}
+	hold := time.Duration(0)
+	if n, err := strconv.Atoi(r.Query().Get("wait")); err == nil && n > 0 {
+		hold = min(time.Duration(n)*time.Second, statusHold)
+	}
+	wake, cancel := s.waiters.subscribe(device)
+	defer cancel()
+	timer := time.NewTimer(hold)
+	defer timer.Stop()
+	for {
+		confirmed, known, err := s.confirmed(ctx, s.Pool, device)
+		switch {
+		case err != nil:
+			return wire.EnrollmentStatus{}, err
+		case !known:
+			return wire.EnrollmentStatus{}, fault.Missing()
+		case confirmed:
+			return wire.EnrollmentStatus{Status: wire.Success}, nil
+		case hold == 0:
+			return wire.EnrollmentStatus{Status: wire.Waiting}, nil
+		}
+		select {
+		case <-wake:
+		case <-timer.C:
+			hold = 0
+		case <-ctx.Done():
+			return wire.EnrollmentStatus{}, ctx.Err()
+		}
+	}
+}
+
+func (s *Service) setPushKey(ctx context.Context, r *api.Request, in wire.PushKey) (api.None, error) {
+	device, err := s.authenticate(ctx, r)
+	if err != nil {
+		return api.None{}, err
+	}
+	if err := violations(in.Validate()); err != nil {
+		return api.None{}, err
+	}
+	return api.None{}, s.touch(ctx, device, "The push address of the phone was set.",
+		`UPDATE mobile_devices d SET push_address = $2, push_channel = $3 FROM users u WHERE d.uuid = $1 AND u.id = d.user_id
+			RETURNING d.name, u.id, u.username, u.email`, in.FirebaseKey, s.Channel)
+}
+
+func (s *Service) checkIn(ctx context.Context, r *api.Request, in wire.Info) (api.None, error) {
+	device, err := s.authenticate(ctx, r)
+	if err != nil {
+		return api.None{}, err
+	}
+	if err := violations(in.Validate()); err != nil {
+		return api.None{}, err
+	}
+	return api.None{}, s.touch(ctx, device, "The phone checked in.",
+		`UPDATE mobile_devices d SET info = $2, can_fetch = $3, last_checkin = $4 FROM users u WHERE d.uuid = $1 AND u.id = d.user_id
+			RETURNING d.name, u.id, u.username, u.email`, in, in.CanFetch(), s.Now())
+}
+
+// touch runs an UPDATE of a device, whose first parameter it is, and writes its event.
+func (s *Service) touch(ctx context.Context, device uuid.UUID, what, sql string, args ...any) error {
+	return db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		var name string
+		var owner event.User
+		err := tx.QueryRow(ctx, sql, append([]any{device}, args...)...).Scan(&name, &owner.PK, &owner.Username, &owner.Email)
+		if err != nil {
+			return fmt.Errorf("update device: %w", db.Fault(err))
+		}
+		return s.Events.Emit(ctx, tx, event.Event{
+			Action: event.ModelUpdated, App: app, User: &owner,
+			Context: map[string]any{"model": deviceRef(device, name), "message": what},
+		})
+	})
+}
+
+func (s *Service) receiveResponse(ctx context.Context, r *api.Request, in wire.Response) (api.None, error) {
+	token, err := bearer(r.HTTP)
+	if err != nil {
+		return api.None{}, err
+	}
+	if err := violations(in.Validate()); err != nil {
+		// A caller without a good token learns nothing of what it sent.
+		if _, denied := s.holder(ctx, s.Pool, token, purposeDevice); denied != nil {
+			return api.None{}, denied
+		}
+		return api.None{}, err
+	}
+	device, err := uuid.Parse(r.Param("uuid"))
+	if err != nil {
+		return api.None{}, fault.Missing()
+	}
+	return api.None{}, s.respond(ctx, token, device, in)
+}
+
+// mayAskStatus lets in the phone, by either token, and the browser session that started the enrolment.
+func (s *Service) mayAskStatus(ctx context.Context, r *api.Request, device uuid.UUID) error {
+	if r.HTTP.Header.Get("Authorization") != "" {
+		token, err := bearer(r.HTTP)
+		if err != nil {
+			return err
+		}
+		for _, purpose := range []string{purposeEnrollment, purposeDevice} {
+			owner, err := s.holder(ctx, s.Pool, token, purpose)
+			switch {
+			case err == nil && owner == device:
+				return nil
+			case err == nil:
+				return fault.Missing()
+			case !fault.Is(err, fault.Denied):
+				return err
+			}
+		}
+		return errToken
+	}
+	sess, err := s.Sessions.Load(ctx, r.HTTP)
+	if err != nil {
+		return err
+	}
+	if sess == nil {
+		return api.Unauthenticated()
+	}
+	var own bool
+	err = s.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mobile_devices WHERE uuid = $1 AND enrollment_session = $2)`, device, sess.UUID).Scan(&own)
+	if err != nil {
+		return fmt.Errorf("read device: %w", db.Fault(err))
+	}
+	if !own {
+		return fault.Missing()
+	}
+	return nil
+}
+
+// violations makes what wire finds wrong a 400.
+func violations(all []wire.Violation) error {
+	fields := fault.Fields{}
+	for _, v := range all {
+		fields.Add(v.Field, v.Code, v.Text)
+	}
+	return fields.Err()
+}
+
+func clip(s string, limit int) string {
+	if utf8.RuneCountInString(s) <= limit {
+		return s
+	}
+	return string([]rune(s)[:limit])
+}

@@ -1,0 +1,88 @@
+package mobile
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"countersign/core/db"
+	"countersign/core/fault"
+	"countersign/core/rbac"
+	"countersign/core/resource"
+	"countersign/mobile/wire"
+)
+
+// Device is a phone in the API (core.md §4.4). Its pk is a UUID written as a plain string; a request may repeat it.
+type Device struct {
+	ID                uuid.UUID  `json:"-" db:"uuid" api:"pk"`
+	PK                string     `json:"pk" api:"required"`
+	VerboseName       string     `json:"verbose_name" api:"ro" doc:"The object's kind, for people."`
+	VerboseNamePlural string     `json:"verbose_name_plural" api:"ro" doc:"The object's kind in the plural."`
+	MetaModelName     string     `json:"meta_model_name" api:"ro" doc:"The object's model."`
+	Name              string     `json:"name" db:"name" api:"required,max=64"`
+	Type              string     `json:"type" api:"ro" doc:"Type of the device."`
+	Confirmed         bool       `json:"confirmed" db:"confirmed" api:"ro"`
+	LastCheckin       *wire.Info `json:"last_checkin" api:"ro"`
+
+	UserID int `json:"-" db:"user_id"`
+}
+
+// SchemaName is the component's name.
+func (Device) SchemaName() string { return "MobileDevice" }
+
+// MountDevices adds /authenticators/mobile/ and /authenticators/admin/mobile/. A device is made by enrolment alone, so
+// neither takes POST; the contract's admin POST cannot name a user and has no meaning.
+func (s *Service) MountDevices(r *resource.Registry) {
+	def := resource.Def[Device]{
+		Name: "mobiledevice", App: app, Label: "Mobile Device", Plural: "Mobile Devices",
+		Path: "/authenticators/mobile/", Table: "mobile_devices", Doc: "Viewset for Mobile authenticator devices",
+		Verbs: resource.Verbs{resource.List, resource.Retrieve, resource.Update, resource.PartialUpdate, resource.Destroy, resource.UsedBy},
+		// What never called in is an enrolment under way, not a phone.
+		Base:   db.Pred{SQL: "t.confirmed"},
+		Filter: []string{"name"}, Search: []string{"name"}, Order: []string{"name"},
+		Visible: func(a *rbac.Actor) db.Pred { return db.Pred{SQL: "t.user_id = $1", Args: []any{a.ID}} },
+		Allow: func(a *rbac.Actor, verb resource.Verb, row *Device) bool {
+			// Administrators list everybody's here and open their own (core.md §5).
+			return verb == resource.List || row != nil && row.UserID == a.ID
+		},
+		Validate: func(_ context.Context, _ pgx.Tx, c *resource.Change[Device]) error {
+			if c.Sent("pk") && !strings.EqualFold(c.Row.PK, c.Row.ID.String()) {
+				return fault.Field("pk", "invalid", "The key of a device cannot be changed.")
+			}
+			return nil
+		},
+		Load: load,
+	}
+	resource.Mount(r, def)
+	def.Path, def.Visible, def.Allow = "/authenticators/admin/mobile/", nil, nil
+	def.Verbs = def.Verbs[:len(def.Verbs)-1] // no used_by there
+	resource.Mount(r, def)
+}
+
+func load(ctx context.Context, q db.Querier, _ *resource.View, rows []*Device) error {
+	ids := make([]uuid.UUID, 0, len(rows))
+	byID := make(map[uuid.UUID]*Device, len(rows))
+	for _, d := range rows {
+		ids, byID[d.ID] = append(ids, d.ID), d
+		d.PK, d.VerboseName, d.VerboseNamePlural = d.ID.String(), "Mobile Device", "Mobile Devices"
+		d.MetaModelName, d.Type = app+".mobiledevice", app+".MobileDevice"
+	}
+	found, err := q.Query(ctx, `SELECT uuid, info FROM mobile_devices WHERE uuid = ANY($1)`, ids)
+	if err != nil {
+		return db.Fault(err)
+	}
+	var id uuid.UUID
+	var info wire.Info
+	_, err = pgx.ForEachRow(found, []any{&id, &info}, func() error {
+		own := info
+		info = wire.Info{}
+		if own.Others == nil {
+			own.Others = map[string]any{}
+		}
+		byID[id].LastCheckin = &own
+		return nil
+	})
+	return db.Fault(err)
+}

@@ -1,0 +1,35 @@
+// Package mobile is the phone as an authenticator: its enrolment, the operations that it calls, the prompts that it
+// answers, and the waiting of the browser for the answer (core.md §4).
+//
+// It owns the tables mobile_devices, mobile_tokens and mobile_transactions, the enrolment stage, the eleven device
+// operations and pending/, and the kind "mobile" of the validation stage. It does not own the sending (push), the
+// bodies on the wire (mobile/wire), nor the decision whether a login needs a phone (authenticators/validate).
+//
+// # A device
+//
+//	enrolment stage ─▶ unconfirmed, one-time token (10 minutes)
+//	     enrollment_callback ─▶ confirmed, device token ─▶ check_in, set_notification_key, pending, receive_response
+//	     nothing for an hour ─▶ collected
+//
+// Tokens are stored as SHA-256. A device token is good for the device in the path and for nothing else.
+//
+// # A prompt
+//
+//	                   ┌─ right item ────▶ accept ──▶ the login goes on
+//	        select     ├─ other item ────▶ wrong ───▶ the challenge is over, nobody is let in
+//	(items) ────▶ wait ┼─ "deny" ────────▶ deny ────▶ the flow is over
+//	                   ├─ newer prompt ──▶ superseded
+//	                   └─ time ──────────▶ expired
+//
+// The items are drawn when the device is offered and bound to a row when it is chosen (core.md §10 item 8). The
+// answer is one UPDATE that demands the owner's token, the state wait and the time: the first answer wins, also over
+// nodes and under replay. One prompt a device is pending; the database's unique index says so.
+//
+// # Waiting
+//
+//	browser ── POST {"mobile": uuid} ──▶ subscribe ─▶ read the row ─▶ sleep on a channel ─▶ read the row ─▶ reply
+//	phone ──── receive_response ───────▶ UPDATE … RETURNING node ─▶ wake: this node by the channel, another by the bus
+//
+// No goroutine outlives its request and nothing asks the database in a loop. A row names the node whose request
+// waits; a browser that comes back on another node moves the name there before it reads.
+package mobile

@@ -1,0 +1,283 @@
+package mobile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"countersign/authenticators"
+	"countersign/core/db"
+	"countersign/core/event"
+	"countersign/core/fault"
+	"countersign/core/session"
+	"countersign/flows"
+	"countersign/mobile/wire"
+)
+
+// Class is the device class.
+const Class = "mobile"
+
+// Kind is the phone among the authenticator kinds.
+func (s *Service) Kind() *authenticators.Kind {
+	return &authenticators.Kind{
+		Class: Class, Label: "Mobile Device", Plural: "Mobile Devices", Model: app + ".mobiledevice", Type: app + ".MobileDevice",
+		Query: "SELECT id AS pk, uuid::text AS uid, user_id, name, confirmed, created FROM mobile_devices",
+		Field: "mobile", NamesDevice: true, Method: method{s},
+	}
+}
+
+// method is the phone's part in the validation stage.
+type method struct{ s *Service }
+
+// question is what an offer keeps: the items drawn for a device, and the prompt that asks them once it was chosen.
+type question struct {
+	Mode    wire.Mode  `json:"mode"`
+	Items   []string   `json:"items"`
+	Correct string     `json:"correct"`
+	Tx      *uuid.UUID `json:"tx,omitempty"`
+	Expires time.Time  `json:"expires,omitzero"`
+	Told    string     `json:"told,omitempty"` // the delivery failure that the browser knows of
+	Rung    time.Time  `json:"rung,omitzero"`  // when the push was last sent
+	Rings   int        `json:"rings,omitempty"`
+}
+
+// The limits on sending the push of an open question again, when the person asks for it.
+const (
+	ringGap  = 10 * time.Second
+	maxRings = 3
+)
+
+// Offer draws the items for each phone.
+func (m method) Offer(ctx context.Context, run *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
+	modes, err := m.modes(ctx, run, devices)
+	if err != nil {
+		return nil, err
+	}
+	offers := make([]*authenticators.Offer, 0, len(devices))
+	for _, d := range devices {
+		o := &authenticators.Offer{Class: Class, UID: d.UID, Name: d.Name}
+		if err := m.redraw(o, modes[d.UID]); err != nil {
+			return nil, err
+		}
+		offers = append(offers, o)
+	}
+	return offers, nil
+}
+
+// modes asks which matching mode each phone was set up with.
+func (m method) modes(ctx context.Context, run *flows.Run, devices []authenticators.Device) (map[string]wire.Mode, error) {
+	uids := make([]string, 0, len(devices))
+	out := make(map[string]wire.Mode, len(devices))
+	for _, d := range devices {
+		uids = append(uids, d.UID)
+		out[d.UID] = wire.NumberMatching3
+	}
+	rows, err := run.DB().Query(ctx, `SELECT uuid::text, stage FROM mobile_devices WHERE uuid = ANY($1::uuid[])`, uids)
+	if err != nil {
+		return nil, fmt.Errorf("read devices: %w", db.Fault(err))
+	}
+	var uid string
+	var stage *uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&uid, &stage}, func() error {
+		if stage == nil {
+			return nil
+		}
+		if e := run.Stages().Stage(*stage); e != nil {
+			if enrolment, ok := e.Stage.(*Stage); ok {
+				out[uid] = enrolment.settings.Mode
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read devices: %w", db.Fault(err))
+	}
+	return out, nil
+}
+
+func (m method) redraw(o *authenticators.Offer, mode wire.Mode) error {
+	items, correct, err := draw(m.s.Random, mode)
+	if err != nil {
+		return err
+	}
+	return o.Keep(question{Mode: mode, Items: items, Correct: correct})
+}
+
+// Show gives the browser the number that the person is to find on the phone (core.md §3.2).
+func (m method) Show(_ context.Context, _ *flows.Run, o *authenticators.Offer) (map[string]any, error) {
+	var q question
+	if _, err := o.Kept(&q); err != nil {
+		return nil, err
+	}
+	shown := map[string]any{"item_mode": q.Mode, "item": q.Correct, "device_name": o.Name}
+	if q.Tx != nil {
+		shown["expires"] = q.Expires
+	}
+	return shown, nil
+}
+
+// Select asks the phone, unless the same question is open already.
+func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Offer) (fault.Fields, error) {
+	s := m.s
+	var q question
+	if _, err := o.Kept(&q); err != nil {
+		return nil, err
+	}
+	device, err := uuid.Parse(o.UID)
+	if err != nil {
+		return nil, fmt.Errorf("device of offer: %w", err)
+	}
+	t, err := s.aim(ctx, run.DB(), device, sourceOf(run))
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return failure("invalid", "This phone was removed. Please use another way."), nil
+	}
+	now := run.Now()
+	if q.Tx != nil {
+		if t.pending != nil && *t.pending == *q.Tx && now.Before(q.Expires) {
+			return nil, m.ringAgain(ctx, run, t, o, q)
+		}
+		if err := m.redraw(o, q.Mode); err != nil {
+			return nil, err
+		}
+		if _, err := o.Kept(&q); err != nil {
+			return nil, err
+		}
+	}
+	if wait := s.Budget.wait(now, t.history, sourceOf(run), t.known); wait > 0 {
+		return failure("throttled", "Too many requests were sent to your phone. Try again in "+waitText(wait)+", or use another way."), nil
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("name prompt: %w", err)
+	}
+	p := prompt{
+		id: id, mode: q.Mode, items: q.Items, correct: q.Correct, created: now, expires: now.Add(s.AnswerWindow),
+		context: contextOf(run, now),
+	}
+	if err := s.open(ctx, run, t, p); err != nil {
+		return nil, err
+	}
+	q.Tx, q.Expires, q.Rung, q.Rings = &id, p.expires, now, 1
+	return nil, o.Keep(q)
+}
+
+// ringAgain sends the push of an open question once more; too soon or too often, it rings already.
+func (m method) ringAgain(ctx context.Context, run *flows.Run, t *target, o *authenticators.Offer, q question) error {
+	if q.Rings >= maxRings || run.Now().Sub(q.Rung) < ringGap {
+		return nil
+	}
+	q.Rung, q.Told = run.Now(), ""
+	q.Rings++
+	p := prompt{id: *q.Tx, mode: q.Mode, items: q.Items, context: wire.Context{Host: run.Origin.Host}, expires: q.Expires}
+	if err := m.s.announce(ctx, run, t, p); err != nil {
+		return err
+	}
+	return o.Keep(q)
+}
+
+// contextOf is what the phone shows of the login.
+func contextOf(run *flows.Run, now time.Time) wire.Context {
+	agent := session.ParseAgent(run.Origin.UserAgent)
+	application := run.Context.Application
+	if application == "" {
+		application = run.Title
+	}
+	return wire.Context{
+		Application: application, Host: run.Origin.Host, IP: sourceOf(run),
+		Browser: agent.Browser.Family, OS: agent.OS.Family, Time: now.UTC().Truncate(time.Second),
+	}
+}
+
+// Answer waits for the phone and tells what it said.
+func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Offer, _ json.RawMessage) (flows.Outcome, error) {
+	s := m.s
+	var q question
+	if _, err := o.Kept(&q); err != nil {
+		return flows.Outcome{}, err
+	}
+	if q.Tx == nil { // an answer without a choice is a choice too
+		fields, err := m.Select(ctx, run, o)
+		if err != nil || fields != nil {
+			return flows.Soft(fields), err
+		}
+		if _, err := o.Kept(&q); err != nil {
+			return flows.Outcome{}, err
+		}
+	}
+	wake, cancel := s.waiters.subscribe(*q.Tx)
+	waiting := false
+	defer func() {
+		if !waiting {
+			cancel()
+		}
+	}()
+	limit := min(holdLimit, q.Expires.Sub(run.Now()))
+	if q.Rings == 1 && o.Changed() && !run.Resumed { // opened by this very request, not committed yet
+		waiting = true
+		return flows.Wait(wake, limit, cancel), nil
+	}
+	st, err := s.stand(ctx, run.DB(), *q.Tx)
+	if err != nil {
+		return flows.Outcome{}, err
+	}
+	if st != nil && st.status == statusWait && run.Now().Before(st.expires) {
+		if st.failure != "" && st.failure != q.Told {
+			q.Told = st.failure
+			return flows.Soft(failure("internal", "Failed to send push notification")), o.Keep(q)
+		}
+		if run.Resumed {
+			return flows.Soft(failure("waiting", "Waiting for push answer")), nil
+		}
+		waiting = true
+		return flows.Wait(wake, limit, cancel), nil
+	}
+	return m.conclude(ctx, run, o, q, st)
+}
+
+// conclude maps a prompt that is over. Whatever it was but accepted, the next choice asks a new question.
+func (m method) conclude(ctx context.Context, run *flows.Run, o *authenticators.Offer, q question, st *standing) (flows.Outcome, error) {
+	if st != nil && st.status == statusAccept {
+		return flows.Next(), nil
+	}
+	if err := m.redraw(o, q.Mode); err != nil {
+		return flows.Outcome{}, err
+	}
+	switch {
+	case st == nil:
+		return flows.Stay(failure("denied", "This phone was removed. Please use another way.")), nil
+	case st.status == statusDeny:
+		return flows.Deny("The login was denied on your phone."), nil
+	case st.status == statusWrong:
+		return flows.Stay(failure("denied", "Mobile denied access")), nil
+	case st.status == statusSuperseded:
+		return flows.Stay(failure("superseded", "A newer request was sent to this phone.")), nil
+	}
+	if st.status == statusWait {
+		run.Queue(`UPDATE mobile_transactions SET status = 'expired' WHERE tx_id = $1 AND status = 'wait'`, *q.Tx)
+		u, err := run.PendingUser(ctx)
+		if err != nil {
+			return flows.Outcome{}, err
+		}
+		e := event.Event{Action: event.LoginFailed, App: app, Context: map[string]any{
+			"transaction": *q.Tx, "device_class": Class, "mobile_response": "timeout",
+		}}
+		if u != nil {
+			e.User = &event.User{PK: u.ID, Username: u.Username, Email: u.Email}
+		}
+		if err := run.Emit(ctx, e); err != nil {
+			return flows.Outcome{}, err
+		}
+	}
+	return flows.Stay(failure("invalid", "Mobile push notification timed out.")), nil
+}
+
+func failure(code, text string) fault.Fields {
+	return fault.Fields{"mobile": {{Code: code, Text: text}}}
+}

@@ -1,0 +1,306 @@
+package mobile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"countersign/core/db"
+	"countersign/core/event"
+	"countersign/core/fault"
+	"countersign/flows"
+	"countersign/mobile/wire"
+	"countersign/push"
+)
+
+// The states of a prompt, as stored.
+const (
+	statusWait       = "wait"
+	statusAccept     = "accept"
+	statusDeny       = "deny"
+	statusWrong      = "wrong"
+	statusSuperseded = "superseded"
+	statusExpired    = "expired"
+)
+
+// app is the application label in events and model names.
+const app = "authentik_stages_authenticator_mobile"
+
+// target is a device as it is about to be asked.
+type target struct {
+	device      uuid.UUID
+	userID      int
+	name        string
+	channel     string
+	address     *string
+	canFetch    bool
+	pending     *uuid.UUID // a prompt that still waits
+	pendingNode *uuid.UUID
+	known       bool // the user approved a login from this source before
+	history     []past
+}
+
+// aim reads all that opening a prompt needs, in one round trip. nil: the device is gone.
+func (s *Service) aim(ctx context.Context, q db.Querier, device uuid.UUID, source string) (*target, error) {
+	t := &target{device: device}
+	var history []byte
+	err := q.QueryRow(ctx, `SELECT d.user_id, d.name, d.push_channel, d.push_address, d.can_fetch, p.tx_id, p.node,
+			EXISTS (SELECT FROM mobile_transactions k WHERE k.user_id = d.user_id AND k.source = $2 AND k.status = 'accept'),
+			(SELECT coalesce(json_agg(h), '[]') FROM (SELECT status, source, created FROM mobile_transactions
+				WHERE user_id = d.user_id ORDER BY created DESC LIMIT $3) h)
+		FROM mobile_devices d LEFT JOIN mobile_transactions p ON p.device = d.uuid AND p.status = 'wait'
+		WHERE d.uuid = $1 AND d.confirmed`, device, source, remembered).
+		Scan(&t.userID, &t.name, &t.channel, &t.address, &t.canFetch, &t.pending, &t.pendingNode, &t.known, &history)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read device %s: %w", device, db.Fault(err))
+	}
+	if err := json.Unmarshal(history, &t.history); err != nil {
+		return nil, fmt.Errorf("read prompts of user %d: %w", t.userID, err)
+	}
+	return t, nil
+}
+
+// prompt is one question about to be asked.
+type prompt struct {
+	id      uuid.UUID
+	mode    wire.Mode
+	items   []string
+	correct string
+	context wire.Context
+	created time.Time
+	expires time.Time
+}
+
+// pendingKey is the index that allows one waiting prompt a device.
+const pendingKey = "mobile_transactions_pending_key"
+
+// open queues the prompt with the run, and the push for when it is durable.
+func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt) error {
+	if t.pending != nil {
+		run.Queue(`UPDATE mobile_transactions SET status = CASE WHEN expires <= $2 THEN 'expired' ELSE 'superseded' END
+			WHERE tx_id = $1 AND status = 'wait'`, *t.pending, p.created)
+		old, node := *t.pending, *t.pendingNode
+		run.AfterCommit(func() {
+			s.Push.Cancel(old.String())
+			s.wake(node, old)
+		})
+	}
+	run.Contended(pendingKey)
+	run.Queue(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, mode, items, correct, context, node, created, expires)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		p.id, t.device, t.userID, sourceOf(run), string(p.mode), p.items, p.correct, p.context, s.Bus.Node(), p.created, p.expires)
+	return s.announce(ctx, run, t, p)
+}
+
+// announce queues the event of a prompt, and its push for when that is durable.
+func (s *Service) announce(ctx context.Context, run *flows.Run, t *target, p prompt) error {
+	err := run.Emit(ctx, event.Event{
+		Action: actionPrompted, App: app,
+		Context: map[string]any{"transaction": p.id, "device": deviceRef(t.device, t.name), "mode": p.mode, "expires": p.expires},
+	})
+	if err != nil {
+		return err
+	}
+	job := s.job(t, p, run.Title)
+	run.AfterCommit(func() { s.Push.Dispatch(job) })
+	return nil
+}
+
+// actionPrompted is the event of a prompt that was sent, in the form that the contract leaves to others.
+const actionPrompted event.Action = "custom_mobile_prompt"
+
+func deviceRef(id uuid.UUID, name string) event.Ref {
+	return event.Model(id, app, "mobiledevice", name)
+}
+
+func sourceOf(run *flows.Run) string {
+	if !run.Origin.ClientIP.IsValid() {
+		return ""
+	}
+	return run.Origin.ClientIP.Unmap().WithZone("").String()
+}
+
+// job is the push about a prompt. It names no user, and the right item never leaves the server.
+func (s *Service) job(t *target, p prompt, brand string) push.Job {
+	data := wire.Push{Kind: wire.Wake, TxID: p.id.String()}
+	if !t.canFetch {
+		data = wire.Push{Kind: wire.Challenge, TxID: p.id.String(), Items: p.items, Mode: p.mode}
+	}
+	m := push.Message{
+		Title: brand + " authentication request", Body: "Somebody is logging in to " + p.context.Host + ". Is it you?",
+		Data: data.Data(), CollapseKey: t.device.String(),
+	}
+	if t.address != nil {
+		m.Address = *t.address
+	}
+	device, node := t.device, s.Bus.Node()
+	return push.Job{
+		ID: p.id.String(), Channel: t.channel, Message: m, Deadline: p.expires,
+		Report: func(r push.Report) {
+			if r.State != push.Accepted {
+				go s.undelivered(device, p.id, node, m.Address, r)
+			}
+		},
+	}
+}
+
+// undelivered notes why a push did not go out and tells the browser that waits. It is off the dispatcher's
+// goroutines, which must not wait for the database, and bounded by its own time limit.
+func (s *Service) undelivered(device, tx, node uuid.UUID, address string, r push.Report) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := db.InTx(ctx, s.Pool, func(q pgx.Tx) error {
+		_, err := q.Exec(ctx, `UPDATE mobile_transactions SET failure = $2 WHERE tx_id = $1 AND status = 'wait'`, tx, string(r.Reason))
+		if err != nil || r.State != push.Dead {
+			return err
+		}
+		tag, err := q.Exec(ctx, `UPDATE mobile_devices SET push_address = NULL WHERE uuid = $1 AND push_address = $2`, device, address)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return s.Events.Emit(ctx, q, event.Event{
+			Action: "custom_mobile_address_dead", App: app,
+			Context: map[string]any{"device": deviceRef(device, ""), "reason": r.Reason},
+		})
+	})
+	if err != nil {
+		s.Log.Error("note failed push", "transaction", tx, "reason", r.Reason, "error", err)
+	}
+	s.wake(node, tx)
+}
+
+// standing is a prompt as the browser's request finds it.
+type standing struct {
+	status  string
+	failure string
+	expires time.Time
+}
+
+// stand reads a prompt, after making this node the one that its answer wakes. nil: it is gone, with its device.
+func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*standing, error) {
+	for {
+		var st standing
+		var node uuid.UUID
+		err := q.QueryRow(ctx, `SELECT status, coalesce(failure, ''), expires, node FROM mobile_transactions WHERE tx_id = $1`, tx).
+			Scan(&st.status, &st.failure, &st.expires, &node)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read prompt: %w", db.Fault(err))
+		}
+		if node == s.Bus.Node() || st.status != statusWait {
+			return &st, nil
+		}
+		if _, err := q.Exec(ctx, `UPDATE mobile_transactions SET node = $2 WHERE tx_id = $1 AND status = 'wait'`, tx, s.Bus.Node()); err != nil {
+			return nil, fmt.Errorf("move prompt to this node: %w", db.Fault(err))
+		}
+	}
+}
+
+// answerSQL decides a prompt: one statement, so that token, owner, state and time hold together. It writes the event
+// of the answer too. Nothing is changed unless every condition holds.
+const answerSQL = `WITH d AS (
+	SELECT t.device, v.name, u.id AS user_id, u.username, u.email
+	FROM mobile_tokens t JOIN mobile_devices v ON v.uuid = t.device JOIN users u ON u.id = v.user_id
+	WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $5) AND v.confirmed AND u.is_active
+), a AS (
+	UPDATE mobile_transactions x SET selected = $4, answered = $5,
+		status = CASE WHEN $4 = x.correct THEN 'accept' WHEN $4 = 'deny' THEN 'deny' ELSE 'wrong' END
+	FROM d WHERE x.tx_id = $3 AND x.device = d.device AND d.device = $2 AND x.status = 'wait' AND x.expires > $5
+		AND ($4 = ANY(x.items) OR $4 = 'deny')
+	RETURNING x.status, x.node, x.created
+), e AS (
+	INSERT INTO events (event_uuid, action, app, context, "user", brand, client_ip, created, expires)
+	SELECT $6, CASE a.status WHEN 'accept' THEN $7 ELSE 'login_failed' END, $8,
+		$9::jsonb || jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'username', d.username,
+			'device', jsonb_build_object('pk', replace(d.device::text, '-', ''), 'app', $8::text, 'name', d.name, 'model_name', 'mobiledevice')),
+		jsonb_build_object('pk', d.user_id, 'username', d.username, 'email', d.email), $10, $11, $12, $13
+	FROM a, d
+)
+SELECT (SELECT device FROM d), (SELECT status FROM a), (SELECT node FROM a)`
+
+// respond takes a phone's answer. Errors: Denied for a token that is none, NotFound for a prompt that is not there to
+// be answered by this device (any more), Invalid for an item that is none of the prompt's.
+func (s *Service) respond(ctx context.Context, token string, device uuid.UUID, r wire.Response) error {
+	tx, err := uuid.Parse(r.TxID)
+	if err != nil {
+		return fault.Field("tx_id", "invalid", "Must be a valid UUID.")
+	}
+	args, err := s.Events.Args(ctx, event.Event{
+		Action: actionApproved, App: app, Context: map[string]any{"transaction": tx},
+	})
+	if err != nil {
+		return err
+	}
+	now := s.Now()
+	hash := hashToken(token)
+	var owner, node *uuid.UUID
+	var status *string
+	err = s.Pool.QueryRow(ctx, answerSQL, hash, device, tx, r.SelectedItem, now,
+		args[0], args[1], app, args[3], args[5], args[6], args[7], args[8]).Scan(&owner, &status, &node)
+	switch {
+	case err != nil:
+		return fmt.Errorf("answer prompt: %w", db.Fault(err))
+	case owner == nil:
+		return errToken
+	case status != nil:
+		s.wake(*node, tx)
+		s.Push.Cancel(tx.String())
+		return nil
+	}
+	return s.whyNot(ctx, *owner, device, tx, r.SelectedItem, now)
+}
+
+// actionApproved is the event of an approved prompt; a refused one is login_failed.
+const actionApproved event.Action = "custom_mobile_approved"
+
+// whyNot tells a wrong item, which may be mended, from a prompt that is not the phone's to answer.
+func (s *Service) whyNot(ctx context.Context, owner, device, tx uuid.UUID, item string, now time.Time) error {
+	if owner != device {
+		return fault.Missing()
+	}
+	var waits bool
+	err := s.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mobile_transactions
+		WHERE tx_id = $1 AND device = $2 AND status = 'wait' AND expires > $3)`, tx, device, now).Scan(&waits)
+	if err != nil {
+		return fmt.Errorf("read prompt: %w", db.Fault(err))
+	}
+	if waits {
+		return fault.Field("selected_item", "invalid_choice", fmt.Sprintf("%q is not a valid choice.", item))
+	}
+	return fault.Missing()
+}
+
+// pending lists what waits for the device's answer.
+func (s *Service) pending(ctx context.Context, device uuid.UUID) (wire.Pending, error) {
+	out := wire.Pending{Pending: []wire.Prompt{}}
+	rows, err := s.Pool.Query(ctx, `SELECT tx_id::text, mode, items, context, created, expires FROM mobile_transactions
+		WHERE device = $1 AND status = 'wait' AND expires > $2 ORDER BY created`, device, s.Now())
+	if err != nil {
+		return out, fmt.Errorf("list prompts: %w", db.Fault(err))
+	}
+	prompts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct {
+		TxID    string
+		Mode    wire.Mode
+		Items   []string
+		Context wire.Context
+		Created time.Time
+		Expires time.Time
+	}])
+	if err != nil {
+		return out, fmt.Errorf("list prompts: %w", db.Fault(err))
+	}
+	for _, p := range prompts {
+		out.Pending = append(out.Pending, wire.Prompt(p))
+	}
+	return out, nil
+}

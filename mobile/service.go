@@ -1,0 +1,111 @@
+package mobile
+
+import (
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"countersign/core/bus"
+	"countersign/core/event"
+	"countersign/core/secret"
+	"countersign/core/session"
+	"countersign/core/user"
+	"countersign/push"
+)
+
+// Pusher sends wake-ups without blocking: a *push.Dispatcher.
+type Pusher interface {
+	Dispatch(push.Job)
+	Cancel(id string)
+}
+
+// The times of a prompt and an enrolment.
+const (
+	// MaxAnswerWindow is the hard cap on how long a prompt may be answered (NIST SP 800-63B, push.md T4).
+	MaxAnswerWindow     = 10 * time.Minute
+	defaultAnswerWindow = time.Minute
+	enrollmentWindow    = 10 * time.Minute
+	abandoned           = time.Hour
+	// holdLimit ends one waiting request before the proxies in front of us do; the page asks again at once.
+	holdLimit = 50 * time.Second
+	// retention is how long answered prompts are kept: long enough to know a user's own addresses.
+	retention = 30 * 24 * time.Hour
+)
+
+// Options are what a Service needs. AnswerWindow, Budget, Random and Now have defaults.
+type Options struct {
+	Pool         *pgxpool.Pool
+	Users        *user.Store
+	Keeper       *secret.Keeper
+	Bus          bus.Bus
+	Events       *event.Log
+	Push         Pusher
+	Sessions     *session.Store // lets the browser that enrols ask for the status
+	Channel      string         // the channel of addresses set by set_notification_key; default "fcm"
+	Log          *slog.Logger
+	AnswerWindow time.Duration // how long a phone may answer; default 60 s, at most MaxAnswerWindow
+	Budget       Budget
+	Random       io.Reader
+	Now          func() time.Time
+}
+
+// Service is the server side of the phones.
+type Service struct {
+	Options
+	waiters       *waiters
+	enrollmentKey []byte
+	unsubscribe   []func()
+}
+
+// topic carries ids of prompts and devices that changed, between nodes.
+const topic = "mobile"
+
+// New makes a service. Close ends its subscription.
+func New(o Options) *Service {
+	if o.AnswerWindow <= 0 {
+		o.AnswerWindow = defaultAnswerWindow
+	}
+	o.AnswerWindow = min(o.AnswerWindow, MaxAnswerWindow)
+	if o.Budget.Pushes == 0 {
+		o.Budget = DefaultBudget()
+	}
+	if o.Channel == "" {
+		o.Channel = "fcm"
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Service{Options: o, waiters: newWaiters(), enrollmentKey: o.Keeper.Derive("mobile enrolment token")}
+	s.unsubscribe = []func(){
+		o.Bus.Subscribe(topic, func(payload string) {
+			if id, err := uuid.Parse(payload); err == nil {
+				s.waiters.wake(id)
+			}
+		}),
+		o.Bus.Subscribe(bus.Resync, func(string) { s.waiters.wakeAll() }),
+	}
+	return s
+}
+
+// Close ends the subscriptions to the bus.
+func (s *Service) Close() {
+	for _, end := range s.unsubscribe {
+		end()
+	}
+}
+
+// wake lets whoever waits for id on that node look again.
+func (s *Service) wake(node, id uuid.UUID) {
+	if node == s.Bus.Node() {
+		s.waiters.wake(id)
+		return
+	}
+	s.Bus.Notify(node, topic, id.String())
+}

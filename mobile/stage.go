@@ -1,0 +1,224 @@
+package mobile
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"countersign/core/db"
+	"countersign/core/event"
+	"countersign/core/resource"
+	"countersign/flows"
+	"countersign/mobile/wire"
+)
+
+// Component is the name of the enrolment challenge.
+const Component = "ak-stage-authenticator-mobile"
+
+// Settings are what an admin chooses (core.md §4.1).
+type Settings struct {
+	ConfigureFlow *uuid.UUID `json:"configure_flow" api:"ref=flow" doc:"Flow used by an authenticated user to configure this stage. If empty, users cannot configure it."`
+	FriendlyName  *string    `json:"friendly_name"`
+	Mode          wire.Mode  `json:"item_matching_mode"`
+	CGWEndpoint   string     `json:"cgw_endpoint" api:"required" doc:"Host, and port, of the push gateway."`
+}
+
+// Row is the stage in the API.
+type Row struct {
+	flows.StageRow
+	Settings `db:"settings"`
+}
+
+// SchemaName is the component's name.
+func (Row) SchemaName() string { return "AuthenticatorMobileStage" }
+
+// Challenge shows the QR code.
+type Challenge struct {
+	flows.WithUser
+	Payload wire.Payload `json:"payload" api:"required"`
+	QRCode  string       `json:"qr_code,omitempty"` // an image of the payload, as a data URI
+	Expires time.Time    `json:"expires,omitzero"`
+}
+
+// SchemaName is the component's name.
+func (Challenge) SchemaName() string { return "AuthenticatorMobileChallenge" }
+
+// Response says that the person is done.
+type Response struct {
+	Component string `json:"component" api:"default=ak-stage-authenticator-mobile"`
+}
+
+// SchemaName is the component's name.
+func (Response) SchemaName() string { return "AuthenticatorMobileChallengeResponse" }
+
+// Stage enrols a phone.
+type Stage struct {
+	id       uuid.UUID
+	service  *Service
+	settings Settings
+}
+
+// enrolment is what the plan keeps: the token itself is derived from it, so that no readable token is stored.
+type enrolment struct {
+	Device  uuid.UUID `json:"device"`
+	Round   uint32    `json:"round"` // how many tokens were made before: a reload after the expiry makes a new one
+	Expires time.Time `json:"expires"`
+}
+
+// StageKind makes the stage kind.
+func (s *Service) StageKind() *flows.Kind {
+	k := flows.NewKind(
+		resource.KindInfo{
+			Name: "authenticatormobilestage", App: app, Label: "Mobile Authenticator Setup Stage",
+			Plural: "Mobile Authenticator Setup Stages", Component: "ak-stage-authenticator-mobile-form",
+			Description: "Setup Mobile authenticator.",
+		},
+		func(r *Row) *flows.StageRow { return &r.StageRow },
+		resource.Def[Row]{
+			Path: "/stages/authenticator/mobile/", Filter: []string{"name", "configure_flow"},
+			New: func() Row { return Row{Settings: Settings{Mode: wire.NumberMatching3}} },
+		},
+		func(id uuid.UUID, _ string, settings Settings) (flows.Stage, error) {
+			return &Stage{id: id, service: s, settings: settings}, nil
+		},
+		flows.Exchange{Component: Component, Challenge: Challenge{}, Response: Response{}},
+	)
+	k.UserSettings, k.AlwaysListed = "ak-user-settings-authenticator-mobile", true
+	return k
+}
+
+// Begin makes the device and its one-time token at the first call, and shows them.
+func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, error) {
+	s := st.service
+	var e enrolment
+	if _, err := run.State(&e); err != nil {
+		return flows.Outcome{}, err
+	}
+	if e.Device != uuid.Nil {
+		confirmed, known, err := s.confirmed(ctx, run.DB(), e.Device)
+		switch {
+		case err != nil:
+			return flows.Outcome{}, err
+		case confirmed:
+			return flows.Next(), nil
+		case !known: // collected meanwhile
+			e = enrolment{}
+		}
+	}
+	if e.Device == uuid.Nil {
+		u, err := run.PendingUser(ctx)
+		if err != nil {
+			return flows.Outcome{}, err
+		}
+		if u == nil || u.ID == 0 {
+			return flows.Next(), nil
+		}
+		e.Device = uuid.New()
+		run.Queue(`INSERT INTO mobile_devices (uuid, user_id, stage, name, push_channel, enrollment_session, created)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`, e.Device, u.ID, st.id, "Phone", s.Channel, run.Session.UUID, run.Now())
+	}
+	if !run.Now().Before(e.Expires) {
+		e.Round++
+		e.Expires = run.Now().Add(enrollmentWindow)
+		run.Queue(`DELETE FROM mobile_tokens WHERE device = $1`, e.Device)
+		run.Queue(`INSERT INTO mobile_tokens (token_hash, device, purpose, created, expires) VALUES ($1, $2, $3, $4, $5)`,
+			hashToken(s.enrollmentToken(e)), e.Device, purposeEnrollment, run.Now(), e.Expires)
+		if err := run.SetState(e); err != nil {
+			return flows.Outcome{}, err
+		}
+	}
+	c := &Challenge{
+		Payload: wire.Payload{URL: run.BaseURL, Device: e.Device.String(), Token: s.enrollmentToken(e)},
+		Expires: e.Expires,
+	}
+	c.Component = Component
+	image, err := qrCode(c.Payload)
+	if err != nil {
+		return flows.Outcome{}, err
+	}
+	c.QRCode = image
+	return flows.Show(c), nil
+}
+
+// Answer passes once the phone has called in.
+func (st *Stage) Answer(ctx context.Context, run *flows.Run, _ flows.Answer) (flows.Outcome, error) {
+	var e enrolment
+	if _, err := run.State(&e); err != nil {
+		return flows.Outcome{}, err
+	}
+	if e.Device != uuid.Nil {
+		confirmed, _, err := st.service.confirmed(ctx, run.DB(), e.Device)
+		if err != nil {
+			return flows.Outcome{}, err
+		}
+		if confirmed {
+			return flows.Next(), nil
+		}
+	}
+	return flows.Soft(nil), nil
+}
+
+func (s *Service) confirmed(ctx context.Context, q db.Querier, device uuid.UUID) (confirmed, known bool, err error) {
+	err = q.QueryRow(ctx, `SELECT confirmed FROM mobile_devices WHERE uuid = $1`, device).Scan(&confirmed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, false, nil
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("read device: %w", db.Fault(err))
+	}
+	return confirmed, true, nil
+}
+
+// enrollmentToken derives the one-time token of an enrolment from the server's key, in letters and digits.
+func (s *Service) enrollmentToken(e enrolment) string {
+	mac := hmac.New(sha256.New, s.enrollmentKey)
+	mac.Write(e.Device[:])
+	mac.Write(binary.BigEndian.AppendUint32(nil, e.Round))
+	text := new(big.Int).SetBytes(mac.Sum(nil)).Text(62)
+	return fmt.Sprintf("%0*s", tokenLength, text)[:tokenLength]
+}
+
+// CleanUp collects abandoned enrolments, dead tokens and old prompts.
+func (s *Service) CleanUp(ctx context.Context) error {
+	now := s.Now()
+	return db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `DELETE FROM mobile_devices WHERE NOT confirmed AND created < $1 RETURNING uuid, name`, now.Add(-abandoned))
+		if err != nil {
+			return fmt.Errorf("collect enrolments: %w", db.Fault(err))
+		}
+		type gone struct {
+			ID   uuid.UUID
+			Name string
+		}
+		devices, err := pgx.CollectRows(rows, pgx.RowToStructByPos[gone])
+		if err != nil {
+			return fmt.Errorf("collect enrolments: %w", db.Fault(err))
+		}
+		for _, d := range devices {
+			e := event.Event{Action: event.ModelDeleted, App: app, Context: map[string]any{
+				"model": deviceRef(d.ID, d.Name), "message": "The enrolment was not completed in time.",
+			}}
+			if err := s.Events.Emit(ctx, tx, e); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM mobile_tokens WHERE expires < $1`, now); err != nil {
+			return fmt.Errorf("collect device tokens: %w", db.Fault(err))
+		}
+		if _, err := tx.Exec(ctx, `UPDATE mobile_transactions SET status = 'expired' WHERE status = 'wait' AND expires < $1`, now); err != nil {
+			return fmt.Errorf("expire prompts: %w", db.Fault(err))
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM mobile_transactions WHERE created < $1`, now.Add(-retention)); err != nil {
+			return fmt.Errorf("collect prompts: %w", db.Fault(err))
+		}
+		return nil
+	})
+}

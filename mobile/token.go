@@ -1,0 +1,112 @@
+package mobile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"countersign/core/api"
+	"countersign/core/db"
+	"countersign/core/fault"
+	"countersign/core/rbac"
+	"countersign/core/secret"
+)
+
+// The purposes of a device's token.
+const (
+	purposeEnrollment = "enrollment"
+	purposeDevice     = "device"
+)
+
+// tokenLength is the length of a token, in letters and digits: 238 bits.
+const tokenLength = 40
+
+func hashToken(token string) []byte { return secret.Hash(token) }
+
+// errToken is the answer to a missing, unknown or expired device token (core.md §4.3).
+var errToken error = fault.New(fault.Denied, "permission_denied", "Token invalid/expired")
+
+// bearer reads the token of a device request.
+func bearer(r *http.Request) (string, error) {
+	token, ok, err := api.Bearer(r)
+	if err != nil {
+		return "", err
+	}
+	if !ok || token == "" {
+		return "", fault.New(fault.Denied, "not_authenticated", "Authentication credentials were not provided.")
+	}
+	return token, nil
+}
+
+// holder tells whose token it is. Errors: Denied.
+func (s *Service) holder(ctx context.Context, q db.Querier, token, purpose string) (uuid.UUID, error) {
+	var device uuid.UUID
+	err := q.QueryRow(ctx, `SELECT t.device FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id
+		WHERE t.token_hash = $1 AND t.purpose = $2 AND (t.expires IS NULL OR t.expires > $3) AND u.is_active`,
+		hashToken(token), purpose, s.Now()).Scan(&device)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return uuid.Nil, errToken
+	}
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("check device token: %w", db.Fault(err))
+	}
+	return device, nil
+}
+
+// authenticate demands the device token of the device in the path. Errors: Denied without one, NotFound with that of
+// another device.
+func (s *Service) authenticate(ctx context.Context, r *api.Request) (uuid.UUID, error) {
+	token, err := bearer(r.HTTP)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	device, err := s.holder(ctx, s.Pool, token, purposeDevice)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	path, err := uuid.Parse(r.Param("uuid"))
+	if err != nil || path != device {
+		return uuid.Nil, fault.Missing()
+	}
+	return device, nil
+}
+
+// issue writes a token of the device within tx: its hash.
+func issue(ctx context.Context, tx pgx.Tx, device uuid.UUID, token, purpose string, expires *time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO mobile_tokens (token_hash, device, purpose, expires) VALUES ($1, $2, $3, $4)`,
+		hashToken(token), device, purpose, expires)
+	if err != nil {
+		return fmt.Errorf("issue %s token: %w", purpose, db.Fault(err))
+	}
+	return nil
+}
+
+// Authenticator finds the owner of a device token, for GET /core/users/me/ and nothing else (core.md §4.3).
+func (s *Service) Authenticator(ctx context.Context, r *http.Request) (*rbac.Actor, error) {
+	if r.Method != http.MethodGet || r.URL.Path != api.Prefix+"/core/users/me/" {
+		return nil, nil
+	}
+	token, ok, err := api.Bearer(r)
+	if err != nil || !ok {
+		return nil, nil //nolint:nilerr // the next authenticator says what is wrong with the header
+	}
+	var a rbac.Actor
+	err = s.Pool.QueryRow(ctx, `SELECT u.id, u.uuid, u.username, u.name, u.email, u.type, u.attributes, user_is_superuser(u.id)
+		FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id
+		WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $2) AND d.confirmed AND u.is_active`,
+		hashToken(token), s.Now()).
+		Scan(&a.ID, &a.UUID, &a.Username, &a.Name, &a.Email, &a.Type, &a.Attributes, &a.Superuser)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("check device token: %w", db.Fault(err))
+	}
+	a.Via = rbac.ViaToken
+	return &a, nil
+}

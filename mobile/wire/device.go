@@ -1,0 +1,125 @@
+package wire
+
+// The device operations are POST (Pending: GET) to <base>api/v3/authenticators/mobile/<uuid>/<action>/
+// with "Authorization: Bearer <token>"; see [Path].
+const (
+	ActionEnrol    = "enrollment_callback"
+	ActionStatus   = "enrollment_status"
+	ActionPushKey  = "set_notification_key"
+	ActionCheckIn  = "check_in"
+	ActionResponse = "receive_response"
+	ActionPending  = "pending"
+)
+
+// Path is the path of a device operation below the server's base URL, without a leading slash.
+func Path(device, action string) string {
+	return "api/v3/authenticators/mobile/" + device + "/" + action + "/"
+}
+
+// Enrollment is the body of enrollment_callback, sent with the token of the QR payload.
+type Enrollment struct {
+	DeviceUID string `json:"device_uid" api:"required"` // the phone's own name for this enrolment, unique
+	Info      Info   `json:"info" api:"required"`
+}
+
+// SchemaName is the component's name in the API document.
+func (Enrollment) SchemaName() string { return "MobileDeviceEnrollment" }
+
+// Validate returns what is wrong with e, nil if nothing is. Fields of info are named "info.…".
+func (e Enrollment) Validate() []Violation {
+	var v violations
+	v.text("device_uid", e.DeviceUID, MaxText)
+	for _, one := range e.Info.Validate() {
+		one.Field = "info." + one.Field
+		v = append(v, one)
+	}
+	return v
+}
+
+// EnrollmentCallback is the reply to enrollment_callback: the token that the phone uses from now on.
+type EnrollmentCallback struct {
+	Token string `json:"token" api:"required"`
+}
+
+// SchemaName is the component's name in the API document.
+func (EnrollmentCallback) SchemaName() string { return "MobileDeviceEnrollmentCallback" }
+
+// Status says whether a phone has completed its enrolment.
+type Status string
+
+// The values of Status.
+const (
+	Success Status = "success"
+	Waiting Status = "waiting"
+)
+
+// Enum lists the values of Status for the API document.
+func (Status) Enum() []string { return []string{string(Success), string(Waiting)} }
+
+// SchemaName is the component's name in the API document.
+func (Status) SchemaName() string { return "StatusEnum" }
+
+// EnrollmentStatus is the reply to enrollment_status.
+type EnrollmentStatus struct {
+	Status Status `json:"status" api:"required"`
+}
+
+// SchemaName is the component's name in the API document.
+func (EnrollmentStatus) SchemaName() string { return "MobileDeviceEnrollmentStatus" }
+
+// PushKey is the body of set_notification_key: the address at which the phone's push service
+// reaches it, 1 to [MaxAddress] characters.
+type PushKey struct {
+	FirebaseKey string `json:"firebase_key" api:"required"`
+}
+
+// SchemaName is the component's name in the API document.
+func (PushKey) SchemaName() string { return "MobileDeviceSetPushKey" }
+
+// Validate returns what is wrong with k, nil if nothing is.
+func (k PushKey) Validate() []Violation {
+	var v violations
+	v.text("firebase_key", k.FirebaseKey, MaxAddress)
+	return v
+}
+
+// Response is the body of receive_response: the item that the person tapped, or [ItemDeny].
+type Response struct {
+	TxID         string `json:"tx_id" api:"required,format=uuid"`
+	SelectedItem string `json:"selected_item" api:"required"`
+}
+
+// SchemaName is the component's name in the API document.
+func (Response) SchemaName() string { return "MobileDeviceResponse" }
+
+// Validate returns what is wrong with r, nil if nothing is. Whether the item is one of the
+// prompt's is the server's to judge: it costs the prompt, not a 400.
+func (r Response) Validate() []Violation {
+	var v violations
+	if !IsUUID(r.TxID) {
+		v.add("tx_id", "invalid", "Must be a valid UUID.")
+	}
+	v.text("selected_item", r.SelectedItem, MaxItem)
+	return v
+}
+
+// IsUUID reports whether s is a UUID in the hyphenated form of RFC 9562 §4, in either case.
+func IsUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+				return false
+			}
+		}
+	}
+	return true
+}

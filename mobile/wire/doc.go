@@ -1,0 +1,36 @@
+// Package wire owns what crosses the network between the server and a phone: the bodies of the
+// device operations, the QR payload, the data of a push and the list of pending prompts, with the
+// limits on their sizes. Server and simulator both build on it; it imports the standard library
+// only and knows neither storage nor HTTP.
+//
+// # A prompt
+//
+// A prompt is one question to one phone ("is this you?"), named by its tx_id. The server owns the
+// state; a phone sees only that the prompt is pending, or that it no longer is.
+//
+//	                  selected_item is the right one
+//	                ┌────────────────────────────────▶ accept
+//	                │ selected_item is another item
+//	                ├────────────────────────────────▶ wrong
+//	created ──▶ wait│ selected_item is "deny"
+//	                ├────────────────────────────────▶ deny
+//	                │ a newer prompt for the same phone
+//	                ├────────────────────────────────▶ superseded
+//	                │ the clock passed expires
+//	                └────────────────────────────────▶ expired
+//
+// Every state but wait is final, and the first answer wins. The reply to an answer is 204 for the
+// right item, a wrong item and "deny" alike, so that a phone cannot try items out; an answer to a
+// prompt that is not in wait, or not of that phone, is 404.
+//
+// # How a prompt reaches the phone
+//
+//	server ── push, kind "wake": tx_id ──────────────▶ phone that can fetch
+//	server ◀── GET …/pending/ with the device token ── phone
+//	server ── Pending: items, context, expiry ───────▶ phone
+//
+//	server ── push, kind "challenge": tx_id, items ──▶ stock phone, which cannot fetch
+//
+// A phone says that it can fetch by the marker in [Info].Others; see [Info.CanFetch]. No push
+// carries the name of a user nor says which item is right.
+package wire
