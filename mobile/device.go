@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"countersign/core/api"
 	"countersign/core/db"
 	"countersign/core/fault"
 	"countersign/core/rbac"
@@ -38,7 +39,7 @@ func (s *Service) MountDevices(r *resource.Registry) {
 	def := resource.Def[Device]{
 		Name: "mobiledevice", App: app, Label: "Mobile Device", Plural: "Mobile Devices",
 		Path: "/authenticators/mobile/", Table: "mobile_devices", Doc: "Viewset for Mobile authenticator devices",
-		Verbs: resource.Verbs{resource.List, resource.Retrieve, resource.Update, resource.PartialUpdate, resource.Destroy, resource.UsedBy},
+		Verbs: resource.Verbs{resource.List, resource.Retrieve, resource.Update, resource.PartialUpdate, resource.Destroy},
 		// What never called in is an enrolment under way, not a phone.
 		Base:   db.Pred{SQL: "t.confirmed"},
 		Filter: []string{"name"}, Search: []string{"name"}, Order: []string{"name"},
@@ -55,11 +56,44 @@ func (s *Service) MountDevices(r *resource.Registry) {
 		},
 		Load: load,
 	}
-	resource.Mount(r, def)
-	def.Path, def.Visible, def.Allow = "/authenticators/admin/mobile/", nil, nil
-	def.Verbs = def.Verbs[:len(def.Verbs)-1] // no used_by there
+	var devices *resource.Resource[Device]
+	def.Actions = []resource.Action[Device]{resource.OnRow(api.Operation{
+		Method: "GET", Path: "used_by/", Description: "Get a list of all objects that use this object",
+	}, func(ctx context.Context, c *resource.Call[Device], _ api.None) ([]Use, error) {
+		found, err := devices.Uses(ctx, c.Tx, c.Row, c.Request.Actor)
+		uses := make([]Use, 0, len(found))
+		for _, u := range found {
+			uses = append(uses, Use{u.App, u.ModelName, u.PK, u.Name, UseAction(strings.ToUpper(string(u.Action)))})
+		}
+		return uses, err
+	})}
+	devices = resource.Mount(r, def)
+	def.Path, def.Visible, def.Allow, def.Actions = "/authenticators/admin/mobile/", nil, nil, nil
 	resource.Mount(r, def)
 }
+
+// Use is resource.Use as the mobile contract spells it: its actions are in capitals.
+type Use struct {
+	App       string    `json:"app" api:"required"`
+	ModelName string    `json:"model_name" api:"required"`
+	PK        string    `json:"pk" api:"required"`
+	Name      string    `json:"name" api:"required"`
+	Action    UseAction `json:"action" api:"required"`
+}
+
+// SchemaName is the component's name.
+func (Use) SchemaName() string { return "MobileDeviceUsedBy" }
+
+// UseAction is what becomes of the referring object when the device is deleted.
+type UseAction string
+
+// Enum lists the actions.
+func (UseAction) Enum() []string {
+	return []string{"CASCADE", "CASCADE_MANY", "SET_NULL", "SET_DEFAULT"}
+}
+
+// SchemaName is the component's name.
+func (UseAction) SchemaName() string { return "ActionEnum" }
 
 func load(ctx context.Context, q db.Querier, _ *resource.View, rows []*Device) error {
 	ids := make([]uuid.UUID, 0, len(rows))

@@ -65,7 +65,7 @@ func (c *clock) move(d time.Duration) {
 
 // bench is one server node with its phones, on a database of its own.
 type bench struct {
-	t       *testing.T
+	t       testing.TB
 	pool    *pgxpool.Pool
 	service *Service
 	push    *pushes
@@ -74,7 +74,7 @@ type bench struct {
 	user    int
 }
 
-func setup(t *testing.T) *bench {
+func setup(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{t: t, pool: dbtest.Pool(t), push: &pushes{}, clock: &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}}
 	b.service, b.server = b.node(bus.NewMemory())

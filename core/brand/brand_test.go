@@ -84,7 +84,7 @@ func TestBrandsResource(t *testing.T) {
 		t.Fatal(err)
 	}
 	current := func() areatest.Answer {
-		r := httptest.NewRequest(http.MethodGet, "/api/v3/core/brands/current/", nil)
+		r := httptest.NewRequest("GET", "/api/v3/core/brands/current/", nil)
 		r.Host = "login.corp.example"
 		return s.Send(t, r)
 	}
@@ -114,7 +114,7 @@ func TestBrandsResource(t *testing.T) {
 			t.Errorf("%v: %d %s; want a 400 on %s", body, a.Status, a.Text, field)
 		}
 	}
-	s.Must(t, 403, s.AnnKey, http.MethodGet, "/core/brands/", nil)
+	s.Must(t, 403, s.AnnKey, "GET", "/core/brands/", nil)
 	s.Must(t, 204, s.AdminKey, "DELETE", one, nil)
 	if a := current(); a.At("matched_domain") != "fallback" {
 		t.Errorf("after the delete: %s", a.Text)

@@ -313,7 +313,12 @@ func (res *Resource[T]) used(ctx context.Context, r *api.Request, _ api.None) ([
 	if !res.mayVerb(r.Actor, UsedBy, row) {
 		return nil, fault.Forbidden()
 	}
-	return res.reg.usedBy(ctx, res.reg.pool, res.plan, fmt.Sprint(res.keyOf(reflect.ValueOf(row).Elem())), r.Actor)
+	return res.Uses(ctx, res.reg.pool, row, r.Actor)
+}
+
+// Uses lists what refers to a row, as far as the actor may see it, for a used_by/ of one's own.
+func (res *Resource[T]) Uses(ctx context.Context, q db.Querier, row *T, a *rbac.Actor) ([]Use, error) {
+	return res.reg.usedBy(ctx, q, res.plan, fmt.Sprint(res.keyOf(reflect.ValueOf(row).Elem())), a)
 }
 
 // Get reads one row by its key, computed columns included, without Load and without looking at who asks.
