@@ -431,5 +431,5 @@ func (d *Dispatcher) log(j *Job, s State, reason Reason, attempts int, cause *Er
 	if cause != nil && cause.Cause != nil {
 		args = append(args, "error", scrub(cause.Cause.Error(), []string{j.Message.Address}))
 	}
-	d.opt.Log.Log(context.Background(), level, text, args...)
+	d.opt.Log.Log(context.Background(), level, text, args...) //nolint:sloglint // one of the texts above
 }

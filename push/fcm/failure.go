@@ -30,7 +30,7 @@ func (c *Channel) failure(ctx context.Context, err error, secrets ...string) err
 	if errors.As(err, &token) {
 		e.Reason = token.reason()
 		e.RetryAfter = c.retryAfter(token.header)
-	} else if resp := errorutils.HTTPResponse(err); resp != nil {
+	} else if resp := errorutils.HTTPResponse(err); resp != nil { //nolint:bodyclose // the SDK has closed it and kept a copy
 		body, _ := io.ReadAll(resp.Body) // buffered by the SDK: cannot fail
 		answer := parseAnswer(body)
 		e.Reason = reason(err, resp.StatusCode, answer)

@@ -1,0 +1,371 @@
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"countersign/mobile/wire"
+)
+
+const (
+	maxChallenges  = 30 // of one flow
+	maxWaits       = 60 // POSTs that wait for one answer
+	retryPause     = 250 * time.Millisecond
+	enrolPollEvery = 3 * time.Second
+	maxEnrolPolls  = 100
+)
+
+// Outcome is how a login ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Approved    Outcome = "approved"     // the phone approved and the flow is done
+	Denied      Outcome = "denied"       // the phone said "no, it was not me"
+	WrongNumber Outcome = "wrong_number" // the phone sent another item
+	Expired     Outcome = "expired"      // no answer in time
+	Superseded  Outcome = "superseded"   // a newer login asked the same phone
+	Throttled   Outcome = "throttled"    // the server asks the phone no more for now
+	NoPhone     Outcome = "no_phone"     // the flow is done and asked no phone
+	Refused     Outcome = "refused"      // refused before a phone was asked: name, password, policy
+	Failed      Outcome = "failed"       // neither: see Result.Detail
+)
+
+// Step is one exchange of a login.
+type Step struct {
+	Name  string        `json:"name"` // page, start, identify, password, select, wait, login, finish, enrol
+	Began time.Time     `json:"began"`
+	Took  time.Duration `json:"took"`
+}
+
+// Result of a login.
+type Result struct {
+	Outcome    Outcome `json:"outcome"`
+	Detail     string  `json:"detail,omitempty"`      // the server's words, or what went wrong
+	To         string  `json:"to,omitempty"`          // where the flow sends the browser
+	Device     string  `json:"device,omitempty"`      // the phone that was asked
+	Item       string  `json:"item,omitempty"`        // what the page last showed
+	PushFailed string  `json:"push_failed,omitempty"` // the server's words that the push did not go out
+	Waits      int     `json:"waits,omitempty"`       // POSTs that waited
+	Steps      []Step  `json:"steps"`
+}
+
+// Login logs in with name and password and waits for the phone. It returns an error only when ctx
+// ends; everything else is an Outcome.
+func (b *Browser) Login(ctx context.Context, user, secret string) (Result, error) {
+	w := walk{b: b, slug: b.o.LoginFlow, user: user, secret: secret}
+	w.run(ctx)
+	if w.result.Device != "" {
+		b.o.OnItem(w.result.Device, "")
+	}
+	return w.result, ctx.Err()
+}
+
+// EnrolPhone walks the set-up flow of a logged-in browser: enrol is given the text of the QR code
+// (phone.EnrolFromQR fits), then the browser polls until the server has seen the phone, and
+// completes the flow. It returns the device's UUID.
+func (b *Browser) EnrolPhone(ctx context.Context, enrol func(ctx context.Context, payload []byte) error) (string, error) {
+	w := walk{b: b, slug: b.o.SetupFlow, enrol: enrol}
+	w.run(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return w.enrolled, ctx.Err()
+	case w.result.Outcome != NoPhone:
+		return w.enrolled, fmt.Errorf("set up phone: %s: %s", w.result.Outcome, w.result.Detail)
+	case w.enrolled == "":
+		return "", errors.New("set up phone: the flow ended without a QR code")
+	}
+	return w.enrolled, nil
+}
+
+// walk is one run through a flow.
+type walk struct {
+	b            *Browser
+	slug         string
+	user, secret string
+	enrol        func(ctx context.Context, payload []byte) error
+
+	result   Result
+	asked    bool // a phone was asked and accepted
+	enrolled string
+}
+
+func (w *walk) run(ctx context.Context) {
+	if !w.b.o.NoPage {
+		err := w.step("page", func() error { return w.b.page(ctx, w.slug) })
+		if err != nil {
+			w.end(Failed, err.Error())
+			return
+		}
+	}
+	c, _, ok := w.ask(ctx, "start", http.MethodGet, nil)
+	for range maxChallenges {
+		if !ok || w.result.Outcome != "" {
+			return
+		}
+		c, ok = w.answer(ctx, c)
+	}
+	if w.result.Outcome == "" {
+		w.end(Failed, fmt.Sprintf("more than %d challenges", maxChallenges))
+	}
+}
+
+// answer meets one challenge and returns the next; ok is false when the walk has ended.
+func (w *walk) answer(ctx context.Context, c challenge) (next challenge, ok bool) {
+	switch c.Component {
+	case redirect:
+		w.result.To = c.To
+		if w.asked {
+			w.end(Approved, "")
+		} else {
+			w.end(NoPhone, "")
+		}
+	case accessDenied:
+		switch {
+		case w.result.Device != "" && !w.asked:
+			w.end(Denied, c.ErrorMessage)
+		default:
+			w.end(Refused, c.ErrorMessage)
+		}
+	case flowError:
+		w.end(Failed, "the server reports an error, request "+c.RequestID)
+	case identification:
+		body := map[string]any{"component": c.Component, "uid_field": w.user}
+		if c.PasswordFields {
+			body["password"] = w.secret
+		}
+		return w.plain(ctx, "identify", body)
+	case password:
+		return w.plain(ctx, "password", map[string]any{"component": c.Component, "password": w.secret})
+	case userLogin:
+		return w.plain(ctx, "login", map[string]any{"component": c.Component, "remember_me": false})
+	case validate:
+		return w.validate(ctx, c)
+	case mobileSetup:
+		return w.setup(ctx, c)
+	default:
+		w.end(Failed, "unknown challenge "+c.Component)
+	}
+	return challenge{}, false
+}
+
+// plain answers a challenge that accepts or refuses at once.
+func (w *walk) plain(ctx context.Context, name string, body map[string]any) (challenge, bool) {
+	next, moved, ok := w.ask(ctx, name, http.MethodPost, body)
+	if !ok {
+		return next, false
+	}
+	if fault := next.anyFault(); !moved && fault != (stringError{}) {
+		w.end(Refused, fault.Text)
+		return next, false
+	}
+	return next, true
+}
+
+// validate selects a phone and waits for its answer.
+func (w *walk) validate(ctx context.Context, c challenge) (challenge, bool) {
+	phones := c.phones()
+	if len(phones) == 0 {
+		w.end(Failed, "the login asks for an authenticator other than a phone")
+		return c, false
+	}
+	i := w.b.o.Pick(phones)
+	if i < 0 || i >= len(phones) {
+		w.end(Failed, "no such phone")
+		return c, false
+	}
+	chosen := phones[i]
+	w.result.Device = chosen.UID
+	w.show(c)
+	next, moved, ok := w.ask(ctx, "select", http.MethodPost, map[string]any{
+		"component": validate,
+		"selected_challenge": map[string]any{
+			"device_class": mobileClass, "device_uid": chosen.UID, "challenge": map[string]any{},
+		},
+	})
+	if !ok {
+		return next, false
+	}
+	if next.Component != validate || moved {
+		return next, true // denied by policy, or already over
+	}
+	if fault := next.fault("selected_challenge"); fault.Code != "" {
+		w.end(Failed, fault.Text)
+		return next, false
+	}
+	if fault := next.fault(mobileClass); fault.Code != "" && !w.pushTrouble(next) {
+		w.end(phoneFault(fault))
+		return next, false
+	}
+	w.show(next)
+	return w.wait(ctx)
+}
+
+// show tells what the page now shows for the chosen phone.
+func (w *walk) show(c challenge) {
+	for _, d := range c.phones() {
+		if d.UID == w.result.Device && d.Item != "" {
+			w.result.Item = d.Item
+			w.b.o.OnItem(d.UID, d.Item)
+		}
+	}
+}
+
+// pushTrouble notes that the server could not deliver the push; true when it says so.
+func (w *walk) pushTrouble(c challenge) bool {
+	fault := c.fault(mobileClass)
+	if fault.Code != "internal" {
+		return false
+	}
+	w.result.PushFailed = fault.Text
+	w.b.o.OnPushFailed(fault.Text)
+	return true
+}
+
+// wait holds on until the phone has answered, asking again as long as the server says to.
+func (w *walk) wait(ctx context.Context) (challenge, bool) {
+	began := w.b.o.Clock.Now()
+	defer func() { w.note("wait", began) }()
+	body := map[string]any{"component": validate, mobileClass: w.result.Device}
+	troubles := 0
+	for range maxWaits {
+		w.result.Waits++
+		next, moved, err := w.b.ask(ctx, http.MethodPost, w.b.executor(w.slug), body)
+		if err != nil {
+			w.end(Failed, err.Error())
+			return next, false
+		}
+		if moved || next.Component == redirect {
+			w.asked = true
+			return next, true
+		}
+		if next.Component != validate {
+			return next, true
+		}
+		fault := next.fault(mobileClass)
+		if fault.Code != "waiting" && !w.pushTrouble(next) {
+			if fault.Code == "" {
+				fault = next.anyFault()
+			}
+			w.end(phoneFault(fault))
+			return next, false
+		}
+		w.show(next)
+		if fault.Code == "waiting" {
+			continue
+		}
+		// Told once, it waits again at once; a server that keeps telling is not asked in a hurry.
+		if troubles++; troubles > 1 {
+			if err := w.b.pause(ctx, retryPause); err != nil {
+				w.end(Failed, err.Error())
+				return next, false
+			}
+		}
+	}
+	w.end(Failed, fmt.Sprintf("no answer after %d waits", maxWaits))
+	return challenge{}, false
+}
+
+// phoneFault is the outcome that an error on the field mobile stands for.
+func phoneFault(f stringError) (Outcome, string) {
+	switch {
+	case f.Code == "denied":
+		return WrongNumber, f.Text
+	case f.Code == "superseded":
+		return Superseded, f.Text
+	case f.Code == "throttled":
+		return Throttled, f.Text
+	case f.Code == "invalid" && strings.Contains(f.Text, "timed out"):
+		return Expired, f.Text
+	}
+	return Failed, fmt.Sprintf("asking the phone: %q (%s)", f.Text, f.Code)
+}
+
+// setup shows the QR code to a phone and waits until the server knows it.
+func (w *walk) setup(ctx context.Context, c challenge) (challenge, bool) {
+	if w.enrol == nil {
+		w.end(Failed, "the flow asks to enrol a phone")
+		return c, false
+	}
+	if w.enrolled != "" {
+		w.end(Failed, "the server does not accept the enrolment")
+		return c, false
+	}
+	qr, err := wire.ParsePayload(c.Payload)
+	if err != nil {
+		w.end(Failed, err.Error())
+		return c, false
+	}
+	err = w.step("enrol", func() error {
+		if err := w.enrol(ctx, c.Payload); err != nil {
+			return err
+		}
+		return w.await(ctx, qr.Device)
+	})
+	if err != nil {
+		w.end(Failed, err.Error())
+		return c, false
+	}
+	w.enrolled = qr.Device
+	return w.plain(ctx, "finish", map[string]any{})
+}
+
+// await polls until the phone is enrolled.
+func (w *walk) await(ctx context.Context, device string) error {
+	for range maxEnrolPolls {
+		reply, err := w.b.Do(ctx, http.MethodPost, "/"+wire.Path(device, wire.ActionStatus), nil)
+		if err != nil {
+			return err
+		}
+		var status wire.EnrollmentStatus
+		if reply.Status != http.StatusOK {
+			return &StatusError{Status: reply.Status, Body: excerpt(reply.Body)}
+		}
+		if err := json.Unmarshal(reply.Body, &status); err != nil {
+			return fmt.Errorf("read enrolment status: %w", err)
+		}
+		if status.Status == wire.Success {
+			return nil
+		}
+		if err := w.b.pause(ctx, enrolPollEvery); err != nil {
+			return err
+		}
+	}
+	return errors.New("the phone did not enrol")
+}
+
+func (w *walk) ask(ctx context.Context, name, method string, body any) (c challenge, moved, ok bool) {
+	err := w.step(name, func() error {
+		var err error
+		c, moved, err = w.b.ask(ctx, method, w.b.executor(w.slug), body)
+		return err
+	})
+	if err != nil {
+		w.end(Failed, err.Error())
+		return c, moved, false
+	}
+	return c, moved, true
+}
+
+func (w *walk) step(name string, do func() error) error {
+	began := w.b.o.Clock.Now()
+	err := do()
+	w.note(name, began)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func (w *walk) note(name string, began time.Time) {
+	s := Step{Name: name, Began: began, Took: w.b.o.Clock.Now().Sub(began)}
+	w.result.Steps = append(w.result.Steps, s)
+	w.b.o.OnStep(s)
+}
+
+func (w *walk) end(o Outcome, detail string) { w.result.Outcome, w.result.Detail = o, detail }

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"countersign/simulator/load"
+)
+
+const (
+	exitWrong       = 1
+	exitCall        = 2
+	exitNoRun       = 4
+	exitInterrupted = 130
+)
+
+type commands struct {
+	FCM     fcmCmd     `cmd:"" name:"fcm" help:"Serve a double of Firebase Cloud Messaging."`
+	Phone   phoneCmd   `cmd:"" help:"Serve a phone as a web page, for a person to hold."`
+	Run     runCmd     `cmd:"" help:"Log in many users, each answered by a phone, at a fixed rate; measure and check."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// env is what a command may use of its surroundings.
+type env struct {
+	ctx      context.Context
+	out, err io.Writer
+	in       io.Reader
+}
+
+// tell writes to the person; where that fails nobody is left to tell.
+func tell(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
+
+// Main runs one command until it is done or ctx ends, and returns the exit code.
+func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	var c commands
+	exit := -1
+	parser, err := kong.New(&c,
+		kong.Name("simulator"),
+		kong.Description("The other side of a login: phones, the push service that rings them, and browsers. "+
+			"Nothing here speaks to Google, and nothing needs the internet."),
+		kong.UsageOnError(), kong.Writers(out, errs), kong.Exit(func(code int) { exit = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}))
+	if err != nil {
+		tell(errs, "simulator: %v\n", err)
+		return exitCall
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if exit >= 0 {
+		return exit
+	}
+	if err != nil {
+		tell(errs, "simulator: %v\nSee simulator --help.\n", err)
+		return exitCall
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	err = parsed.Run(&env{ctx: ctx, out: out, err: errs, in: in})
+	if err != nil {
+		tell(errs, "simulator: %v\n", err)
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, load.ErrWrong):
+		return exitWrong
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitNoRun
+}
+
+// interruptible ends the context at the first signal; a second one then ends the process, the
+// system's way.
+func interruptible(parent context.Context) (context.Context, func()) {
+	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// serve serves h on address until ctx ends; ready is told the base URL.
+func serve(ctx context.Context, address string, h http.Handler, ready func(base string) error) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		// Event streams end with the context instead of holding up the shutdown.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	if err := ready("http://" + reachable(l.Addr())); err != nil {
+		return errors.Join(err, srv.Close())
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(last); err != nil {
+		return srv.Close()
+	}
+	return nil
+}
+
+// reachable is an address at which this machine reaches a listener.
+func reachable(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
+}
+
+type versionCmd struct{}
+
+// Run prints the version of the module and of Go.
+func (versionCmd) Run(e *env) error {
+	version, toolchain := "unknown", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version, toolchain = info.Main.Version, info.GoVersion
+	}
+	_, err := fmt.Fprintln(e.out, "simulator", version, toolchain)
+	return err
+}

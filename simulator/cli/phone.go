@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"countersign/mobile/wire"
+	"countersign/simulator/fcm"
+	"countersign/simulator/page"
+	"countersign/simulator/phone"
+)
+
+type phoneCmd struct {
+	Listen  string        `help:"Address to serve the phone's page on." default:"127.0.0.1:9100"`
+	Push    string        `help:"URL of the FCM double that the server sends to; empty: no push, the person checks by hand." default:"http://127.0.0.1:9099"`
+	Name    string        `help:"Of the phone." default:"Simulated phone"`
+	Payload string        `help:"Enrol at once with this text of a QR code; - reads it from standard input." placeholder:"JSON"`
+	Login   string        `help:"URL of the login page, linked from the phone's." placeholder:"URL"`
+	Stock   bool          `help:"A phone that cannot fetch: it shows only what the push carries."`
+	Answer  string        `help:"Who answers: the person (hand), or the phone by itself." enum:"hand,accept,deny,ignore" default:"hand"`
+	After   time.Duration `help:"How long the phone waits before it answers by itself."`
+}
+
+// Help is the long text of --help.
+func (phoneCmd) Help() string {
+	return `Open the page it prints, on this machine or on a real phone. To enrol: log in, open the set-up
+page of a phone, and paste the text of its QR code.
+
+--answer accept taps "accept" where the server asks to accept or deny; numbers it cannot know.`
+}
+
+// Run serves the phone until interrupted.
+func (c *phoneCmd) Run(e *env) error {
+	o := phone.Options{Stock: c.Stock, Behaviour: c.behaviour(), Info: wire.Info{Hostname: c.Name}}
+	if c.Push != "" {
+		o.Push = &fcm.Client{Base: c.Push, HTTP: &http.Client{}}
+	}
+	p := phone.New(o)
+	defer p.Close()
+	if err := p.Connect(e.ctx); err != nil {
+		return fmt.Errorf("%w (is `simulator fcm` running at %s?)", err, c.Push)
+	}
+	if err := c.enrol(e, p); err != nil {
+		return err
+	}
+	warnIfPublic(e, c.Listen)
+	return serve(e.ctx, c.Listen, page.New(p, page.Options{Name: c.Name, Login: c.Login}), func(base string) error {
+		tell(e.err, "%s on %s/\n", c.Name, base)
+		return nil
+	})
+}
+
+func (c *phoneCmd) enrol(e *env, p *phone.Phone) error {
+	text := []byte(c.Payload)
+	switch c.Payload {
+	case "":
+		return nil
+	case "-":
+		var err error
+		if text, err = io.ReadAll(io.LimitReader(e.in, 64<<10)); err != nil {
+			return err
+		}
+	}
+	_, err := p.EnrolFromQR(e.ctx, text)
+	return err
+}
+
+func (c *phoneCmd) behaviour() phone.Behaviour {
+	var b phone.Behaviour
+	switch c.Answer {
+	case "accept":
+		b = phone.Approve(&phone.Screen{})
+	case "deny":
+		b = phone.Deny
+	case "ignore":
+		b = phone.Ignore
+	default:
+		return nil
+	}
+	if c.After > 0 {
+		b = phone.Delay(c.After, b)
+	}
+	return b
+}

@@ -1,0 +1,18 @@
+// Package simulator holds the other side of a login, for tests, demonstrations and load: the
+// person's phone, the push service that rings it, and the browser that waits. It is a black box to
+// the server: it talks HTTP to it and imports nothing of it but mobile/wire.
+//
+//	            ┌───────────── server under test ─────────────┐
+//	 browser ──▶│ flow executor                  device API   │◀── phone
+//	            └───────┬─────────────────────────────────────┘      ▲
+//	                    │ messages:send                              │
+//	                    └──────────▶ fcm (the double) ── delivery ───┘
+//
+//	fcm      a double of Firebase Cloud Messaging HTTP v1 with faults on command
+//	phone    a phone: enrols from a QR payload, rings, fetches, answers by a Behaviour or by hand
+//	page     the phone as a web page, for a person
+//	browser  the login side: walks the flow executor with a cookie jar
+//	load     many phones and browsers at a fixed arrival rate, with percentiles
+//	clock    wall and virtual time
+//	cli      the commands of cmd/simulator
+package simulator

@@ -1,0 +1,191 @@
+package fcm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	maxControlBody = 1 << 20
+	pingEvery      = 15 * time.Second // keeps proxies from closing an idle event stream
+)
+
+// control mounts what steers the double over HTTP and the page that lists it.
+func (d *Double) control() {
+	routes := []struct {
+		pattern, about string
+		handle         http.HandlerFunc
+	}{
+		{"GET /-/health", "200 while the double runs", func(w http.ResponseWriter, _ *http.Request) {
+			writeJSON(w, http.StatusOK, map[string]string{"status": "ok", "project": d.o.Project})
+		}},
+		{"GET /-/service-account", "the service account's JSON key file, for the server under test", d.serviceAccount},
+		{"POST /-/addresses", `{"address": ""} registers an address, a fresh one if empty → 201 {"address"}`, d.postAddress},
+		{"DELETE /-/addresses/{address}", "makes the address dead: sends get 404 UNREGISTERED", func(w http.ResponseWriter, r *http.Request) {
+			d.Unregister(r.PathValue("address"))
+			w.WriteHeader(http.StatusNoContent)
+		}},
+		{"GET /-/addresses/{address}/messages", "what a phone receives, as an event stream of JSON messages", d.stream},
+		{"PUT /-/addresses/{address}/script", `{"steps": [{"error": "UNAVAILABLE", "retry_after": "1s", "latency": "200ms", "delay": "1s", "lose": false, "twice": false}], "repeat": false}: what the next sends meet, one step each`, d.putScript},
+		{"PUT /-/conditions", `{"latency", "jitter", "delay", "delay_jitter", "error_rate", "errors": [], "loss_rate", "outages": [{"from", "until", "error", "retry_after", "token"}], "quota": {"messages", "per"}}: what every send meets`, d.putConditions},
+		{"GET /-/conditions", "the same, as it stands", func(w http.ResponseWriter, _ *http.Request) {
+			d.mu.Lock()
+			c := d.conditions
+			d.mu.Unlock()
+			writeJSON(w, http.StatusOK, c)
+		}},
+		{"GET /-/history", "?address=&after=&limit= → {\"records\": [...]}, oldest first", d.getHistory},
+		{"POST /-/tokens/revoke", "makes the bearer tokens issued so far worthless", func(w http.ResponseWriter, _ *http.Request) {
+			d.RevokeTokens()
+			w.WriteHeader(http.StatusNoContent)
+		}},
+		{"POST /-/reset", "forgets history, scripts, stored messages and conditions", func(w http.ResponseWriter, _ *http.Request) {
+			d.Reset()
+			w.WriteHeader(http.StatusNoContent)
+		}},
+	}
+	var page strings.Builder
+	page.WriteString("A double of Firebase Cloud Messaging, HTTP v1. Errors: UNREGISTERED INVALID_ARGUMENT INVALID_FIELD\n" +
+		"SENDER_ID_MISMATCH QUOTA_EXCEEDED UNAVAILABLE INTERNAL THIRD_PARTY_AUTH_ERROR UNAUTHENTICATED\n" +
+		"PERMISSION_DENIED RESET HANG.\n\nPOST /token\nPOST /v1/projects/" + d.o.Project + "/messages:send\n")
+	for _, r := range routes {
+		d.mux.HandleFunc(r.pattern, sameSite(r.handle))
+		fmt.Fprintf(&page, "%s\n    %s\n", r.pattern, r.about)
+	}
+	d.mux.HandleFunc("GET /-/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, page.String())
+	})
+}
+
+// sameSite keeps web pages that a browser on this machine has open from steering the double.
+func sameSite(next http.HandlerFunc) http.HandlerFunc {
+	return http.NewCrossOriginProtection().Handler(next).ServeHTTP
+}
+
+func (d *Double) serviceAccount(w http.ResponseWriter, r *http.Request) {
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	text, err := d.ServiceAccount(scheme + r.Host)
+	if err != nil {
+		controlError(w, http.StatusInternalServerError, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(text) //nolint:gosec // G705: JSON under a JSON content type
+}
+
+func (d *Double) postAddress(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Address string `json:"address"`
+	}
+	if !readControl(w, r, &in) {
+		return
+	}
+	address, err := d.Register(r.Context(), in.Address)
+	if err != nil {
+		controlError(w, http.StatusBadRequest, err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, map[string]string{"address": address})
+}
+
+func (d *Double) putScript(w http.ResponseWriter, r *http.Request) {
+	var s Script
+	if !readControl(w, r, &s) {
+		return
+	}
+	if err := d.SetScript(r.PathValue("address"), s); err != nil {
+		controlError(w, http.StatusBadRequest, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (d *Double) putConditions(w http.ResponseWriter, r *http.Request) {
+	var c Conditions
+	if !readControl(w, r, &c) {
+		return
+	}
+	if err := d.SetConditions(c); err != nil {
+		controlError(w, http.StatusBadRequest, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (d *Double) getHistory(w http.ResponseWriter, r *http.Request) {
+	f := Filter{Address: r.FormValue("address")}
+	var err error
+	if text := r.FormValue("after"); text != "" {
+		f.After, err = strconv.ParseUint(text, 10, 64)
+	}
+	if text := r.FormValue("limit"); text != "" && err == nil {
+		f.Limit, err = strconv.Atoi(text)
+	}
+	if err != nil {
+		controlError(w, http.StatusBadRequest, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"records": d.History(f)})
+}
+
+// stream sends a phone's messages as server-sent events until either side leaves.
+func (d *Double) stream(w http.ResponseWriter, r *http.Request) {
+	messages, err := d.Subscribe(r.Context(), r.PathValue("address"))
+	if err != nil {
+		controlError(w, http.StatusBadRequest, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	flush := http.NewResponseController(w)
+	_, _ = io.WriteString(w, ": connected\n\n")
+	_ = flush.Flush()
+	for {
+		ping, stop := d.o.Clock.After(pingEvery)
+		select {
+		case m, open := <-messages:
+			stop()
+			if !open {
+				return
+			}
+			text, err := json.Marshal(m)
+			if err != nil {
+				return
+			}
+			if _, err := fmt.Fprintf(w, "event: message\ndata: %s\n\n", text); err != nil {
+				return
+			}
+		case <-ping:
+			if _, err := io.WriteString(w, ": ping\n\n"); err != nil {
+				return
+			}
+		}
+		if err := flush.Flush(); err != nil {
+			return
+		}
+	}
+}
+
+func readControl(w http.ResponseWriter, r *http.Request, into any) bool {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlBody))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		controlError(w, http.StatusBadRequest, err)
+		return false
+	}
+	return true
+}
+
+func controlError(w http.ResponseWriter, status int, err error) {
+	writeJSON(w, status, map[string]string{"error": err.Error()})
+}

@@ -1,0 +1,334 @@
+// The phone's page: draws the state that the event stream brings, and sends what the person taps.
+'use strict';
+
+const $ = (id) => document.getElementById(id);
+let state = { accounts: [], rings: [] };
+let ahead = 0;          // the phone's clock minus this browser's, in milliseconds
+let shown = '';         // what the sheet draws: request and its state
+let closed = new Set(); // results that the person has put away
+let sending = '';       // tx_id of the answer on its way
+let accounts = -1;      // how many the last state had
+let homeFocus = null;   // what had the focus before the sheet came
+
+const now = () => Date.now() + ahead;
+
+// element makes a node; text is never read as markup.
+function element(tag, props, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(props || {})) {
+    if (name in node) node[name] = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children.filter((c) => c !== null));
+  return node;
+}
+
+function ago(when) {
+  const seconds = Math.max(0, Math.round((now() - Date.parse(when)) / 1000));
+  if (seconds < 5) return 'just now';
+  if (seconds < 60) return `${seconds} seconds ago`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return minutes === 1 ? 'a minute ago' : `${minutes} minutes ago`;
+  return new Date(when).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+}
+
+async function post(path, body) {
+  let reply;
+  try {
+    reply = await fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body || {}) });
+  } catch {
+    return 'The phone cannot be reached.';
+  }
+  if (reply.ok) return '';
+  try {
+    return (await reply.json()).error;
+  } catch {
+    return `Error ${reply.status}`;
+  }
+}
+
+function ringing() {
+  return state.rings.filter((r) => r.state === 'ringing' && !(r.expires && Date.parse(r.expires) <= now()));
+}
+
+// Home
+
+const words = {
+  ringing: () => ['•', '', 'Waiting for you'],
+  answered: (r) => r.answer === 'deny' ? ['✕', 'no', 'You said it was not you'] : ['→', 'sent', r.answer === 'accept' ? 'You said yes' : `You tapped ${r.answer}`],
+  gone: () => ['–', '', 'Over before you answered'],
+  expired: () => ['–', '', 'No answer in time'],
+  failed: () => ['!', 'no', 'Your answer could not be sent'],
+};
+
+function application(r) {
+  return (r.context && r.context.application) || r.title || r.host || 'A login';
+}
+
+function place(r) {
+  const c = r.context || {};
+  return [c.ip, [c.browser, c.os].filter(Boolean).join(' on ')].filter(Boolean).join(' · ');
+}
+
+function drawHome() {
+  document.querySelector('#name').textContent = state.name || 'Phone';
+  $('login').hidden = !state.login || state.accounts.length === 0;
+  if (state.login) $('login').href = state.login;
+  $('idle-text').textContent = state.accounts.length ? 'Nothing to approve' : 'No account yet';
+  $('idle-hint').textContent = state.accounts.length
+    ? 'This phone rings when somebody logs in to your account.'
+    : 'Set up a phone in your browser, then add the text of its QR code below.';
+  $('refresh').hidden = state.accounts.length === 0;
+  $('accounts').replaceChildren(...state.accounts.map((a) => element('li', {},
+    element('div', { className: 'grow' },
+      element('strong', {}, a.host),
+      element('small', {}, `Added ${ago(a.enrolled)}`)),
+    element('button', { className: 'plain', type: 'button', onclick: () => forget(a), 'aria-label': `Remove ${a.host} from this phone` }, 'Remove'))));
+  $('accounts').hidden = state.accounts.length === 0;
+  $('history').replaceChildren(...state.rings.filter((r) => r.state !== 'ringing').map((r) => {
+    const [mark, kind, text] = words[r.state](r);
+    return element('li', {},
+      element('span', { className: `mark ${kind}`, 'aria-hidden': 'true' }, mark),
+      element('div', { className: 'grow' },
+        element('strong', {}, application(r)),
+        element('small', {}, `${text} · ${ago(r.received)}`),
+        element('small', {}, place(r))));
+  }));
+  $('history-none').hidden = $('history').childElementCount > 0;
+}
+
+async function forget(account) {
+  if (confirm(`Remove ${account.host} from this phone? Logins there can then no longer be approved with it.`)) {
+    await post('forget', { device: account.device });
+  }
+}
+
+// The sheet: the request that rings, or what became of the last one.
+
+function current() {
+  const waiting = ringing();
+  if (waiting.length) return waiting[0];
+  const last = state.rings[0];
+  const recent = last && last.ended && now() - Date.parse(last.ended) < 60000;
+  return recent && !closed.has(last.tx_id) ? last : null;
+}
+
+function drawSheet() {
+  const r = current();
+  const over = r && r.state === 'ringing' ? '' : 'over';
+  const key = r ? [r.tx_id, r.state, over, r.answer, sending === r.tx_id].join() : '';
+  if (key === shown) return;
+  const before = shown;
+  shown = key;
+  const sheet = $('sheet');
+  $('home').inert = Boolean(r);
+  if (!r) {
+    sheet.hidden = true;
+    sheet.replaceChildren();
+    if (homeFocus && homeFocus.isConnected) homeFocus.focus();
+    quiet();
+    return;
+  }
+  if (!before) homeFocus = document.activeElement;
+  const fresh = !before.startsWith(r.tx_id);
+  sheet.classList.toggle('enter', fresh);
+  sheet.replaceChildren(...(r.state === 'ringing' ? question(r) : result(r)));
+  sheet.hidden = false;
+  if (r.state === 'ringing') {
+    if (fresh) ring(r);
+  } else {
+    quiet();
+  }
+  if (fresh || r.state !== 'ringing') sheet.querySelector('#sheet-title').focus();
+  tick();
+}
+
+function fact(name, value, id) {
+  return value ? element('div', {}, element('dt', {}, name), element('dd', id ? { id } : {}, value)) : null;
+}
+
+function question(r) {
+  const c = r.context || {};
+  const numbers = r.mode !== 'accept_deny';
+  const more = ringing().length - 1;
+  const busy = sending === r.tx_id;
+  const choose = (item) => ({ type: 'button', disabled: busy, onclick: () => answer(r, item) });
+  return [
+    element('div', { className: 'bell', 'aria-hidden': 'true' }, element('img', { src: 'icon.svg', alt: '', width: 56, height: 56 })),
+    element('div', { className: 'ask' },
+      element('h2', { id: 'sheet-title', tabIndex: -1 }, 'Are you logging in?'),
+      element('p', { className: 'hint' }, more > 0 ? `${more} more waiting` : '')),
+    element('dl', { className: 'facts', id: 'sheet-what' },
+      fact('To', application(r)),
+      fact('At', c.host && c.host !== application(r) ? c.host : ''),
+      fact('From', c.ip),
+      fact('With', [c.browser, c.os].filter(Boolean).join(' on ')),
+      fact('When', ago(c.time && !c.time.startsWith('0001') ? c.time : r.received), 'sheet-when'),
+      c.ip ? null : fact('Note', 'This phone was told no more than the numbers.')),
+    element('div', { className: 'push-down' },
+      r.expires ? element('div', { className: 'left', id: 'left' },
+        element('span', { id: 'left-text' }, ''), element('progress', { max: 1, value: 1, 'aria-hidden': 'true' })) : null,
+      numbers ? element('p', { className: 'tap', id: 'tap' }, 'Tap the number in your browser') : null,
+      numbers
+        ? element('div', { className: 'numbers', role: 'group', 'aria-labelledby': 'tap' }, ...r.items.map((item) => element('button', { className: 'number', ...choose(item) }, item)))
+        : element('button', { className: 'button primary wide', ...choose('accept') }, 'Yes, log me in'),
+      element('button', { className: 'button deny wide', ...choose('deny') }, 'No, it was not me')),
+  ].filter(Boolean);
+}
+
+function result(r) {
+  let mark, kind, title, text;
+  const numbers = r.mode !== 'accept_deny';
+  if (r.state === 'answered' && r.answer === 'deny') {
+    [mark, kind, title] = ['✕', 'no', 'Login refused'];
+    text = 'Nobody was let in. Did you not start this login? Then somebody knows your password: change it.';
+  } else if (r.state === 'answered') {
+    [mark, kind, title] = numbers ? [r.answer, 'sent', `You tapped ${r.answer}`] : ['✓', 'sent', 'You said yes'];
+    text = numbers
+      ? 'If your browser shows this number, it goes on by itself. If it shows another one, the login was refused.'
+      : 'Your browser goes on by itself.';
+  } else if (r.state === 'failed') {
+    [mark, kind, title] = ['!', 'no', 'Not sent'];
+    text = 'Your answer did not reach the server. ' + (r.error || '');
+  } else if (r.state === 'gone') {
+    [mark, kind, title] = ['–', '', 'This request is over'];
+    text = 'It was answered already, a newer one took its place, or its time ran out.';
+  } else {
+    [mark, kind, title] = ['–', '', 'Time ran out'];
+    text = 'Nobody was let in. Log in again to get a new request.';
+  }
+  return [
+    element('div', { className: 'done' },
+      element('div', { className: `big ${kind}`, 'aria-hidden': 'true' }, mark),
+      element('h2', { id: 'sheet-title', tabIndex: -1 }, title),
+      element('p', { className: 'hint', id: 'sheet-what' }, text),
+      element('p', { className: 'hint' }, [application(r), place(r)].filter(Boolean).join(' · '))),
+    element('div', { className: 'push-down' },
+      r.state === 'failed' ? element('button', { className: 'button primary wide', type: 'button', onclick: () => answer(r, r.answer) }, 'Try again') : null,
+      element('button', { className: 'button wide', type: 'button', onclick: () => { closed.add(r.tx_id); draw(); } }, 'Done')),
+  ];
+}
+
+async function answer(r, item) {
+  if (sending) return;
+  sending = r.tx_id;
+  draw();
+  await post('answer', { tx_id: r.tx_id, item });
+  sending = '';
+  draw(); // the outcome itself comes with the event stream
+}
+
+// Ringing
+
+let flash = 0;
+let note = null;
+
+function ring(r) {
+  const what = `Are you logging in to ${application(r)}?`;
+  $('say').textContent = `${what} ${place(r)}`;
+  if (navigator.vibrate) navigator.vibrate([250, 120, 250, 120, 250]);
+  clearInterval(flash);
+  let on = true;
+  document.title = `🔔 ${what}`;
+  flash = setInterval(() => { on = !on; document.title = on ? `🔔 ${what}` : state.name; }, 1000);
+  if (window.Notification && Notification.permission === 'granted' && document.hidden) {
+    note = new Notification(what, { body: place(r), tag: r.tx_id, icon: 'icon.svg', requireInteraction: true });
+    note.onclick = () => { window.focus(); note.close(); };
+  }
+}
+
+function quiet() {
+  clearInterval(flash);
+  flash = 0;
+  document.title = state.name || 'Phone';
+  if (note) note.close();
+  note = null;
+}
+
+// tick keeps relative times and the countdown up to date.
+let warned = '';
+function tick() {
+  const r = current();
+  if (!r || r.state !== 'ringing') return;
+  const when = $('sheet-when');
+  const c = r.context || {};
+  if (when) when.textContent = ago(c.time && !c.time.startsWith('0001') ? c.time : r.received);
+  const left = $('left');
+  if (!left) return;
+  const end = Date.parse(r.expires);
+  const start = Date.parse(r.created || r.received);
+  const seconds = Math.max(0, Math.ceil((end - now()) / 1000));
+  left.querySelector('progress').value = Math.max(0, Math.min(1, (end - now()) / (end - start)));
+  $('left-text').textContent = seconds === 1 ? '1 second left' : `${seconds} seconds left`;
+  left.classList.toggle('soon', seconds <= 10);
+  if (seconds <= 10 && warned !== r.tx_id) {
+    warned = r.tx_id;
+    $('say').textContent = `${seconds} seconds left`;
+  }
+}
+
+function draw() {
+  drawHome();
+  drawSheet();
+}
+
+// The page's own controls
+
+$('refresh').onclick = async () => {
+  $('refresh').disabled = true;
+  const error = await post('refresh');
+  $('refresh').disabled = false;
+  const text = error || (ringing().length ? '' : 'Nothing is waiting for you.');
+  $('idle-hint').textContent = text || $('idle-hint').textContent;
+  if (text) $('say').textContent = text;
+};
+
+$('enrol').onsubmit = async (event) => {
+  event.preventDefault();
+  const button = $('enrol').querySelector('button');
+  button.disabled = true;
+  $('enrol-error').textContent = '';
+  const error = await post('enrol', { payload: $('payload').value.trim() });
+  button.disabled = false;
+  $('enrol-error').textContent = error;
+  if (error) {
+    $('payload').focus();
+    return;
+  }
+  $('payload').value = '';
+  $('add').open = false;
+  $('add').querySelector('summary').focus();
+  $('say').textContent = 'Account added';
+};
+
+if (window.Notification && Notification.permission === 'default' && window.isSecureContext) {
+  $('notify').hidden = false;
+  $('notify').onclick = async () => { await Notification.requestPermission(); $('notify').hidden = true; };
+}
+
+// A link with #enrol=… brings the payload; the person still has to agree to it.
+function fromLink() {
+  const text = new URLSearchParams(location.hash.slice(1)).get('enrol');
+  if (!text) return;
+  history.replaceState(null, '', location.pathname);
+  $('payload').value = text;
+  $('add').open = true;
+  $('enrol').querySelector('button').focus();
+}
+window.addEventListener('hashchange', fromLink);
+
+const stream = new EventSource('events');
+stream.onmessage = (event) => {
+  state = JSON.parse(event.data);
+  ahead = Date.parse(state.now) - Date.now();
+  $('link').textContent = state.push || !state.accounts.length ? 'ready' : 'no push';
+  $('link').className = 'link up';
+  if (accounts !== state.accounts.length) $('add').open = state.accounts.length === 0 || Boolean($('payload').value);
+  accounts = state.accounts.length;
+  draw();
+};
+stream.onerror = () => { $('link').textContent = 'offline'; $('link').className = 'link down'; };
+
+setInterval(() => { drawSheet(); tick(); }, 500);
+setInterval(drawHome, 20000);
+fromLink();

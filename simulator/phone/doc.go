@@ -1,0 +1,16 @@
+// Package phone is a person's phone: it enrols from the text of a QR code, is rung by pushes,
+// fetches what it is asked, and answers by a [Behaviour] or by hand. It owns the accounts on the
+// phone, its rings and the timeline of what it did; it talks to the server by the device operations
+// of mobile/wire alone.
+//
+//	EnrolFromQR ──▶ enrollment_callback ──▶ set_notification_key ──▶ check_in ──▶ account
+//
+//	push "wake" ──▶ GET …/pending/ ──┐
+//	push "challenge" (stock) ────────┴▶ ringing ──▶ Behaviour, or Answer ──▶ receive_response
+//	Refresh (no push came) ──────────┘     │                                     │
+//	                                       ├▶ expired                            ├▶ answered (204)
+//	                                       └▶ gone, no longer pending            ├▶ gone (404)
+//	                                                                             └▶ failed
+//
+// A phone never learns whether the number it sent was the right one: that is the browser's to show.
+package phone

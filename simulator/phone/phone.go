@@ -1,0 +1,316 @@
+package phone
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"countersign/mobile/wire"
+	"countersign/simulator/clock"
+	"countersign/simulator/fcm"
+)
+
+const (
+	maxRings    = 200  // remembered
+	maxSteps    = 1000 // of the timeline
+	maxHandling = 16   // pushes handled at a time
+	callLimit   = 15 * time.Second
+)
+
+// Source is where pushes come from: [fcm.Double] in process, [fcm.Client] from another one.
+type Source interface {
+	Register(ctx context.Context, address string) (string, error)
+	Subscribe(ctx context.Context, address string) (<-chan fcm.Message, error)
+}
+
+// Options of a Phone. All are optional.
+type Options struct {
+	Push      Source       // nil: the phone has no push and only looks when told to, by Refresh
+	Address   string       // its push address; default a fresh one
+	Behaviour Behaviour    // how it answers; nil leaves every ring to [Phone.Answer]
+	Stock     bool         // a phone that cannot fetch and shows what the push carries
+	Info      wire.Info    // what it says of itself; zero fields are filled in
+	HTTP      *http.Client // default one with a limit of 15 s
+	Clock     clock.Clock  // default the wall clock
+	Rand      io.Reader    // of its names; default crypto/rand
+	OnStep    func(Step)   // called with each step, by several goroutines at once
+	Log       *slog.Logger // default: none
+}
+
+// Phone is safe for concurrent use. Close it.
+type Phone struct {
+	o        Options
+	ctx      context.Context // the phone's life: pushes are handled in it
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+	handling chan struct{}
+
+	connect sync.Mutex // one connection at a time
+	mu      sync.Mutex
+	address string
+	hangUp  context.CancelFunc
+	account []Account
+	rings   []*Ring // oldest first
+	serial  uint64  // of the newest ring
+	steps   []Step
+	changed chan struct{}
+}
+
+// Account is one enrolment on the phone.
+type Account struct {
+	Server   string    `json:"server"` // base URL with trailing slash
+	Device   string    `json:"device"` // the device's UUID at the server
+	UID      string    `json:"uid"`    // the phone's name for this enrolment
+	Enrolled time.Time `json:"enrolled"`
+	token    string
+}
+
+// Token is the device token. It is a secret.
+func (a Account) Token() string { return a.token }
+
+// New makes a phone without accounts.
+func New(o Options) *Phone {
+	if o.HTTP == nil {
+		o.HTTP = &http.Client{Timeout: callLimit}
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Wall{}
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Info = describe(o.Info, o.Stock)
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Phone{o: o, ctx: ctx, cancel: cancel, handling: make(chan struct{}, maxHandling), changed: make(chan struct{})}
+}
+
+// describe fills in what a phone must say of itself.
+func describe(i wire.Info, stock bool) wire.Info {
+	for _, f := range []struct {
+		field *string
+		value string
+	}{{&i.OSVersion, "16"}, {&i.Model, "Simulated phone"}, {&i.Hostname, "Simulated phone"}, {&i.AppVersion, "1.0.0"}} {
+		if *f.field == "" {
+			*f.field = f.value
+		}
+	}
+	if i.Platform == "" {
+		i.Platform = wire.Android
+	}
+	if i.Others == nil {
+		i.Others = map[string]any{}
+	}
+	if !stock {
+		i = i.WithFetch()
+	}
+	return i
+}
+
+// Close switches the phone off and waits for what it is doing.
+func (p *Phone) Close() {
+	p.mu.Lock()
+	p.cancel() // under the lock, so that spawn adds nothing once Wait has begun
+	p.mu.Unlock()
+	p.work.Wait()
+}
+
+// spawn runs do beside the caller, unless the phone is closed.
+func (p *Phone) spawn(do func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return false
+	}
+	p.work.Go(do)
+	return true
+}
+
+// Connect gets the phone its push address and starts to receive. EnrolFromQR does it when needed.
+func (p *Phone) Connect(ctx context.Context) error {
+	p.connect.Lock()
+	defer p.connect.Unlock()
+	p.mu.Lock()
+	connected := p.hangUp != nil
+	p.mu.Unlock()
+	if p.o.Push == nil || connected {
+		return nil
+	}
+	return p.dial(ctx, p.o.Address)
+}
+
+// dial registers address, fresh if empty, and receives on it instead of the one before.
+func (p *Phone) dial(ctx context.Context, address string) error {
+	address, err := p.o.Push.Register(ctx, address)
+	if err != nil {
+		return fmt.Errorf("register push address: %w", err)
+	}
+	life, hangUp := context.WithCancel(p.ctx)
+	messages, err := p.o.Push.Subscribe(life, address)
+	if err != nil {
+		hangUp()
+		return fmt.Errorf("subscribe to pushes: %w", err)
+	}
+	p.mu.Lock()
+	if p.hangUp != nil {
+		p.hangUp()
+	}
+	p.address, p.hangUp = address, hangUp
+	p.mu.Unlock()
+	if !p.spawn(func() { p.receive(messages) }) {
+		return errors.New("phone: closed")
+	}
+	return nil
+}
+
+// Disconnect cuts the phone off its pushes, as a flight mode does. [Phone.Connect] restores it.
+func (p *Phone) Disconnect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hangUp != nil {
+		p.hangUp()
+		p.hangUp = nil
+		p.o.Address = p.address
+	}
+}
+
+// EnrolFromQR enrols the phone with the text of a QR code: it takes the device token, says where
+// its pushes go and checks in. When a step after the first fails the account stays on the phone
+// and is returned together with the error.
+func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error) {
+	qr, err := wire.ParsePayload(payload)
+	if err != nil {
+		return Account{}, err
+	}
+	if err := p.Connect(ctx); err != nil {
+		return Account{}, err
+	}
+	uid := make([]byte, 16)
+	if _, err := io.ReadFull(p.o.Rand, uid); err != nil {
+		return Account{}, fmt.Errorf("name the enrolment: %w", err)
+	}
+	a := Account{Server: qr.URL, Device: qr.Device, UID: hex.EncodeToString(uid), token: qr.Token}
+	var reply wire.EnrollmentCallback
+	err = p.step(StepEnrolled, "", a.Device, func() error {
+		return p.call(ctx, a, wire.ActionEnrol, wire.Enrollment{DeviceUID: a.UID, Info: p.o.Info}, &reply)
+	})
+	if err != nil {
+		return Account{}, fmt.Errorf("enrol: %w", err)
+	}
+	a.token, a.Enrolled = reply.Token, p.o.Clock.Now()
+	p.mu.Lock()
+	p.account = append(p.account, a)
+	p.mu.Unlock()
+	if err := p.sendAddress(ctx, a); err != nil {
+		return a, err
+	}
+	return a, p.checkIn(ctx, a)
+}
+
+func (p *Phone) sendAddress(ctx context.Context, a Account) error {
+	address := p.Address()
+	if address == "" {
+		return nil
+	}
+	err := p.step(StepAddress, "", a.Device, func() error {
+		return p.call(ctx, a, wire.ActionPushKey, wire.PushKey{FirebaseKey: address}, nil)
+	})
+	if err != nil {
+		return fmt.Errorf("tell push address: %w", err)
+	}
+	return nil
+}
+
+func (p *Phone) checkIn(ctx context.Context, a Account) error {
+	err := p.step(StepCheckedIn, "", a.Device, func() error { return p.call(ctx, a, wire.ActionCheckIn, p.o.Info, nil) })
+	if err != nil {
+		return fmt.Errorf("check in: %w", err)
+	}
+	return nil
+}
+
+// CheckIn tells every account's server what the phone is; the first error ends it.
+func (p *Phone) CheckIn(ctx context.Context) error {
+	for _, a := range p.Accounts() {
+		if err := p.checkIn(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RotateAddress gives the phone a fresh push address, as a reinstalled app has, and tells every
+// account's server. The old address keeps existing at the push service.
+func (p *Phone) RotateAddress(ctx context.Context) error {
+	if p.o.Push == nil {
+		return errors.New("phone: no push service")
+	}
+	p.connect.Lock()
+	err := p.dial(ctx, "")
+	p.connect.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, a := range p.Accounts() {
+		if err := p.sendAddress(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Forget removes an account from the phone; the server is not told.
+func (p *Phone) Forget(device string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.account = slices.DeleteFunc(p.account, func(a Account) bool { return a.Device == device })
+	for _, r := range p.rings {
+		if r.Device == device && r.State == Ringing {
+			r.State, r.Ended = Gone, p.o.Clock.Now()
+		}
+	}
+	p.signal()
+}
+
+// Address is the push address, empty before the phone first connected.
+func (p *Phone) Address() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.address
+}
+
+// Accounts are the phone's enrolments, oldest first.
+func (p *Phone) Accounts() []Account {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.account)
+}
+
+// Info is what the phone says of itself.
+func (p *Phone) Info() wire.Info { return p.o.Info }
+
+// Now is the time on the phone's clock.
+func (p *Phone) Now() time.Time { return p.o.Clock.Now() }
+
+// Changed returns a channel that closes at the phone's next change. Take it before looking.
+func (p *Phone) Changed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.changed
+}
+
+// signal tells of a change. The caller holds the lock.
+func (p *Phone) signal() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}

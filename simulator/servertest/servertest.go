@@ -1,0 +1,412 @@
+// Package servertest is a stand-in for the server in the simulator's own tests: the least of the
+// wire contract that a phone, a browser and a load run need, in memory. It is its own push service.
+// It owns no rule of the product: what it lets through proves nothing about the server.
+package servertest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"countersign/mobile/wire"
+	"countersign/simulator/clock"
+	"countersign/simulator/fcm"
+)
+
+// AdminToken is the bearer token of the stand-in's API.
+const AdminToken = "admin-token"
+
+// Options of a Server.
+type Options struct {
+	Mode   wire.Mode     // default number_matching_2
+	Window time.Duration // in which an answer counts; default a minute
+	Clock  clock.Clock   // default the wall clock
+	// Careless lets every login in without waiting for the phone, as a broken server would.
+	Careless bool
+	// PushFails says at once that no push went out.
+	PushFails bool
+}
+
+// Server is the stand-in. It is a phone.Source.
+type Server struct {
+	URL string // with trailing slash
+	o   Options
+
+	mu       sync.Mutex
+	users    map[int]*user
+	devices  map[string]*device
+	sessions map[string]*session
+	subs     map[string][]chan fcm.Message
+	serial   int
+}
+
+type user struct {
+	id             int
+	name, password string
+	devices        []*device
+}
+
+type device struct {
+	uuid, token, address string
+	owner                *user
+	confirmed, fetch     bool
+	pending              *prompt
+}
+
+type prompt struct {
+	wire.Prompt
+	right  string
+	answer string
+	done   chan struct{}
+}
+
+type session struct {
+	user     *user
+	loggedIn bool
+	device   *device // being set up
+	asked    *device
+	prompt   *prompt
+}
+
+// New starts a stand-in that ends with the test.
+func New(t testing.TB, o Options) *Server {
+	t.Helper()
+	s := Start(o)
+	t.Cleanup(s.close)
+	return s.Server
+}
+
+// Running is a stand-in outside a test; end it with Close.
+type Running struct {
+	*Server
+	close func()
+}
+
+// Close ends it.
+func (r Running) Close() { r.close() }
+
+// Start starts a stand-in for an example.
+func Start(o Options) Running {
+	if o.Mode == "" {
+		o.Mode = wire.NumberMatching2
+	}
+	if o.Window == 0 {
+		o.Window = time.Minute
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Wall{}
+	}
+	s := &Server{
+		o: o, users: map[int]*user{}, devices: map[string]*device{}, sessions: map[string]*session{},
+		subs: map[string][]chan fcm.Message{},
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /if/flow/{slug}/", func(w http.ResponseWriter, _ *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "authentik_csrf", Value: "csrf-value", Path: "/"})
+	})
+	mux.HandleFunc("/api/v3/flows/executor/{slug}/", s.executor)
+	mux.HandleFunc("/api/v3/authenticators/mobile/{uuid}/{action}/", s.deviceAPI)
+	mux.HandleFunc("/api/v3/core/users/", s.admin(s.usersAPI))
+	mux.HandleFunc("/api/v3/core/users/{id}/", s.admin(s.userAPI))
+	mux.HandleFunc("POST /api/v3/core/users/{id}/set_password/", s.admin(s.setPassword))
+	srv := httptest.NewServer(mux)
+	s.URL = srv.URL + "/"
+	return Running{s, func() { srv.CloseClientConnections(); srv.Close() }}
+}
+
+// AddUser makes a user with a password.
+func (s *Server) AddUser(name, password string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.newUser(name).password = password
+}
+
+func (s *Server) newUser(name string) *user {
+	s.serial++
+	u := &user{id: s.serial, name: name}
+	s.users[u.id] = u
+	return u
+}
+
+// Enrolment makes an unconfirmed device of the user and returns its QR payload.
+func (s *Server) Enrolment(name string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.payload(s.newDevice(s.userByName(name)))
+}
+
+// Ask sends the user's newest device a prompt and returns its tx_id and the right item.
+func (s *Server) Ask(name string) (tx, right string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.userByName(name)
+	p := s.ask(u.devices[len(u.devices)-1])
+	return p.TxID, p.right
+}
+
+// AnswerTo is the item sent to a prompt of the device, "" if none.
+func (s *Server) AnswerTo(tx string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.devices {
+		if d.pending != nil && d.pending.TxID == tx {
+			return d.pending.answer
+		}
+	}
+	return ""
+}
+
+// Users counts the users.
+func (s *Server) Users() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.users)
+}
+
+func (s *Server) userByName(name string) *user {
+	for _, u := range s.users {
+		if u.name == name {
+			return u
+		}
+	}
+	return nil
+}
+
+func uuid() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func (s *Server) newDevice(u *user) *device {
+	d := &device{uuid: uuid(), token: rand.Text(), owner: u}
+	s.devices[d.uuid] = d
+	return d
+}
+
+func (s *Server) payload(d *device) []byte {
+	text, err := json.Marshal(wire.Payload{URL: s.URL, Device: d.uuid, Token: d.token})
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+// items are distinct numbers that change from prompt to prompt.
+func (s *Server) items() []string {
+	if s.o.Mode == wire.AcceptDeny {
+		return []string{wire.ItemAccept, wire.ItemDeny}
+	}
+	s.serial++
+	width := s.o.Mode.Digits()
+	var out []string
+	for i := range wire.Numbers {
+		out = append(out, fmt.Sprintf("%0*d", width, (s.serial*7+i*31)%97))
+	}
+	return out
+}
+
+// ask makes a prompt and pushes it. The caller holds the lock.
+func (s *Server) ask(d *device) *prompt {
+	now := s.o.Clock.Now()
+	items := s.items()
+	p := &prompt{right: items[s.serial%len(items)], done: make(chan struct{})}
+	if s.o.Mode == wire.AcceptDeny {
+		p.right = wire.ItemAccept
+	}
+	p.Prompt = wire.Prompt{
+		TxID: uuid(), Mode: s.o.Mode, Items: items, Created: now, Expires: now.Add(s.o.Window),
+		Context: wire.Context{Application: "Grafana", Host: "id.example.com", IP: "203.0.113.7", Browser: "Firefox 141", OS: "Linux", Time: now},
+	}
+	d.pending = p
+	push := wire.Push{Kind: wire.Wake, TxID: p.TxID}
+	if !d.fetch {
+		push = wire.Push{Kind: wire.Challenge, TxID: p.TxID, Items: items, Mode: s.o.Mode}
+	}
+	if !s.o.PushFails {
+		s.push(d.address, push.Data())
+	}
+	return p
+}
+
+func (s *Server) push(address string, data map[string]string) {
+	now := s.o.Clock.Now()
+	for _, c := range s.subs[address] {
+		c <- fcm.Message{Address: address, Data: data, Sent: now, Expires: now.Add(s.o.Window)}
+	}
+}
+
+// Push sends raw data to an address.
+func (s *Server) Push(address string, data map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.push(address, data)
+}
+
+// Register gives out an address.
+func (s *Server) Register(_ context.Context, address string) (string, error) {
+	if address == "" {
+		address = "address-" + rand.Text()
+	}
+	return address, nil
+}
+
+// Subscribe connects a phone.
+func (s *Server) Subscribe(ctx context.Context, address string) (<-chan fcm.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := make(chan fcm.Message, 100)
+	s.subs[address] = append(s.subs[address], c)
+	context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for i, one := range s.subs[address] {
+			if one == c {
+				s.subs[address] = append(s.subs[address][:i:i], s.subs[address][i+1:]...)
+				close(c)
+			}
+		}
+	})
+	return c, nil
+}
+
+func (s *Server) deviceAPI(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.devices[r.PathValue("uuid")]
+	action := r.PathValue("action")
+	byToken := d != nil && r.Header.Get("Authorization") == "Bearer "+d.token
+	if ses := s.session(r); action == wire.ActionStatus && ses != nil && ses.device == d {
+		byToken = true
+	}
+	if !byToken {
+		reply(w, 403, map[string]string{"detail": "Token invalid/expired"})
+		return
+	}
+	switch action {
+	case wire.ActionEnrol:
+		var in wire.Enrollment
+		if json.NewDecoder(r.Body).Decode(&in) != nil || len(in.Validate()) > 0 || d.confirmed {
+			reply(w, 400, map[string]string{"detail": "bad"})
+			return
+		}
+		d.confirmed, d.fetch, d.token = true, in.Info.CanFetch(), rand.Text()
+		d.owner.devices = append(d.owner.devices, d)
+		reply(w, 200, wire.EnrollmentCallback{Token: d.token})
+	case wire.ActionStatus:
+		status := wire.Waiting
+		if d.confirmed {
+			status = wire.Success
+		}
+		reply(w, 200, wire.EnrollmentStatus{Status: status})
+	case wire.ActionPushKey:
+		var in wire.PushKey
+		if json.NewDecoder(r.Body).Decode(&in) != nil || len(in.Validate()) > 0 {
+			reply(w, 400, map[string]string{"detail": "bad"})
+			return
+		}
+		d.address = in.FirebaseKey
+		w.WriteHeader(204)
+	case wire.ActionCheckIn:
+		w.WriteHeader(204)
+	case wire.ActionPending:
+		list := wire.Pending{Pending: []wire.Prompt{}}
+		if s.open(d.pending) {
+			list.Pending = append(list.Pending, d.pending.Prompt)
+		}
+		reply(w, 200, list)
+	case wire.ActionResponse:
+		var in wire.Response
+		if json.NewDecoder(r.Body).Decode(&in) != nil || len(in.Validate()) > 0 {
+			reply(w, 400, map[string]string{"detail": "bad"})
+			return
+		}
+		if !s.open(d.pending) || d.pending.TxID != in.TxID {
+			reply(w, 404, map[string]string{"detail": "Not found."})
+			return
+		}
+		d.pending.answer = in.SelectedItem
+		close(d.pending.done)
+		w.WriteHeader(204)
+	default:
+		reply(w, 404, map[string]string{"detail": "Not found."})
+	}
+}
+
+func (s *Server) open(p *prompt) bool {
+	return p != nil && p.answer == "" && s.o.Clock.Now().Before(p.Expires)
+}
+
+func (s *Server) admin(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+AdminToken {
+			reply(w, 403, map[string]string{"detail": "Token invalid/expired"})
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		next(w, r)
+	}
+}
+
+func (s *Server) usersAPI(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet {
+		results := []map[string]any{}
+		if u := s.userByName(r.FormValue("username")); u != nil {
+			results = append(results, map[string]any{"pk": u.id, "username": u.name})
+		}
+		reply(w, 200, map[string]any{"results": results})
+		return
+	}
+	var in struct{ Username string }
+	if json.NewDecoder(r.Body).Decode(&in) != nil || in.Username == "" || s.userByName(in.Username) != nil {
+		reply(w, 400, map[string][]string{"username": {"This field must be unique."}})
+		return
+	}
+	u := s.newUser(in.Username)
+	reply(w, 201, map[string]any{"pk": u.id, "username": u.name})
+}
+
+func (s *Server) userAPI(w http.ResponseWriter, r *http.Request) {
+	id, _ := strconv.Atoi(r.PathValue("id"))
+	if s.users[id] == nil || r.Method != http.MethodDelete {
+		reply(w, 404, map[string]string{"detail": "Not found."})
+		return
+	}
+	delete(s.users, id)
+	w.WriteHeader(204)
+}
+
+func (s *Server) setPassword(w http.ResponseWriter, r *http.Request) {
+	var in struct{ Password string }
+	id, _ := strconv.Atoi(r.PathValue("id"))
+	u := s.users[id]
+	if u == nil || json.NewDecoder(r.Body).Decode(&in) != nil {
+		reply(w, 400, nil)
+		return
+	}
+	u.password = in.Password
+	w.WriteHeader(204)
+}
+
+func reply(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func (s *Server) session(r *http.Request) *session {
+	c, err := r.Cookie("authentik_session")
+	if err != nil {
+		return nil
+	}
+	return s.sessions[strings.TrimSpace(c.Value)]
+}
