@@ -1,0 +1,156 @@
+package authenticators
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"countersign/core/db"
+	"countersign/core/fault"
+	"countersign/flows"
+)
+
+// Kind is one kind of authenticator.
+type Kind struct {
+	Class  string // device_class: "mobile"
+	Label  string // "Mobile Device"
+	Plural string
+	Model  string // meta_model_name: "authentik_stages_authenticator_mobile.mobiledevice"
+	Type   string // "authentik_stages_authenticator_mobile.MobileDevice"
+
+	// Query selects all devices of the kind as (pk integer, uid text, user_id integer, name text, confirmed boolean,
+	// created timestamptz), without a final semicolon, ORDER BY or parameters.
+	Query string
+
+	// Field is the key of an answer's JSON that is this kind's: "mobile", "code".
+	Field string
+	// NamesDevice says that the value of Field is the uid of the device which answers.
+	NamesDevice bool
+	Method      Method
+}
+
+// Device is one device of any kind.
+type Device struct {
+	Class     string
+	PK        int
+	UID       string
+	UserID    int
+	Name      string
+	Confirmed bool
+}
+
+// Offer is one device challenge of a running login, kept in the plan.
+type Offer struct {
+	Class string          `json:"class"`
+	UID   string          `json:"uid"`
+	Name  string          `json:"name"`
+	State json.RawMessage `json:"state,omitempty"` // the kind's own
+
+	changed bool
+}
+
+// Keep stores the kind's own part, as JSON.
+func (o *Offer) Keep(v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode offer of %s %s: %w", o.Class, o.UID, err)
+	}
+	o.State, o.changed = raw, true
+	return nil
+}
+
+// Kept reads what Keep stored; false if there is nothing.
+func (o *Offer) Kept(into any) (bool, error) {
+	if len(o.State) == 0 {
+		return false, nil
+	}
+	if err := json.Unmarshal(o.State, into); err != nil {
+		return false, fmt.Errorf("decode offer of %s %s: %w", o.Class, o.UID, err)
+	}
+	return true, nil
+}
+
+// Changed tells whether Keep was called, so that the offer is to be saved.
+func (o *Offer) Changed() bool { return o.changed }
+
+// Method is a kind's part in the validation stage. An Offer that a method changes is saved with the plan.
+type Method interface {
+	// Offer prepares what is asked for a user's devices of the kind: one offer each, or one for all.
+	Offer(ctx context.Context, run *flows.Run, devices []Device) ([]*Offer, error)
+	// Show is the part of an offer that the browser may see.
+	Show(ctx context.Context, run *flows.Run, o *Offer) (map[string]any, error)
+	// Select is called when the person chooses the offer. Fields that it returns are shown as errors.
+	Select(ctx context.Context, run *flows.Run, o *Offer) (fault.Fields, error)
+	// Answer takes the value of the kind's field: Next lets the login go on.
+	Answer(ctx context.Context, run *flows.Run, o *Offer, value json.RawMessage) (flows.Outcome, error)
+}
+
+// Store reads the devices of all kinds.
+type Store struct {
+	kinds map[string]*Kind
+	order []string
+	union string
+}
+
+// NewStore makes a store over the kinds, in their order. Two of one class are a mistake of the caller and panic.
+func NewStore(kinds ...*Kind) *Store {
+	s := &Store{kinds: map[string]*Kind{}}
+	parts := make([]string, 0, len(kinds))
+	for i, k := range kinds {
+		if s.kinds[k.Class] != nil {
+			panic("authenticators: two kinds of the class " + k.Class)
+		}
+		s.kinds[k.Class] = k
+		s.order = append(s.order, k.Class)
+		parts = append(parts, fmt.Sprintf("SELECT %d AS rank, '%s' AS class, d.* FROM (%s) d", i, k.Class, k.Query))
+	}
+	s.union = strings.Join(parts, " UNION ALL ")
+	return s
+}
+
+// Kind gives a kind by its class; nil if there is none.
+func (s *Store) Kind(class string) *Kind { return s.kinds[class] }
+
+// Kinds are all kinds in their order.
+func (s *Store) Kinds() []*Kind {
+	out := make([]*Kind, 0, len(s.order))
+	for _, c := range s.order {
+		out = append(out, s.kinds[c])
+	}
+	return out
+}
+
+// Devices reads a user's devices of all kinds in one query, the oldest first within a kind.
+func (s *Store) Devices(ctx context.Context, q db.Querier, userID int, confirmedOnly bool) ([]Device, error) {
+	return s.query(ctx, q, "WHERE user_id = $1 AND (confirmed OR NOT $2)", userID, confirmedOnly)
+}
+
+// all reads everybody's devices, or those of one user if userID is not 0, at most limit.
+func (s *Store) all(ctx context.Context, q db.Querier, userID, limit int) ([]Device, error) {
+	return s.query(ctx, q, fmt.Sprintf("WHERE $1 = 0 OR user_id = $1 ORDER BY rank, created, pk LIMIT %d", limit), userID)
+}
+
+func (s *Store) query(ctx context.Context, q db.Querier, where string, args ...any) ([]Device, error) {
+	if s.union == "" {
+		return nil, nil
+	}
+	if !strings.Contains(where, "ORDER BY") {
+		where += " ORDER BY rank, created, pk"
+	}
+	rows, err := q.Query(ctx, `SELECT class, pk, uid, user_id, name, confirmed FROM (`+s.union+`) a `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list authenticator devices: %w", db.Fault(err))
+	}
+	devices, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Device, error) {
+		var d Device
+		err := row.Scan(&d.Class, &d.PK, &d.UID, &d.UserID, &d.Name, &d.Confirmed)
+		return d, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list authenticator devices: %w", db.Fault(err))
+	}
+	return devices, nil
+}

@@ -1,0 +1,121 @@
+package validate
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"countersign/core/duration"
+	"countersign/core/fault"
+	"countersign/core/resource"
+	"countersign/flows"
+)
+
+// NotConfigured is what happens to a user without a usable device.
+type NotConfigured string
+
+// The actions.
+const (
+	Skip      NotConfigured = "skip"
+	Deny      NotConfigured = "deny"
+	Configure NotConfigured = "configure"
+)
+
+// Enum lists the actions.
+func (NotConfigured) Enum() []string { return []string{string(Skip), string(Deny), string(Configure)} }
+
+// SchemaName is the component's name.
+func (NotConfigured) SchemaName() string { return "NotConfiguredActionEnum" }
+
+// DeviceClass is a class of authenticator.
+type DeviceClass string
+
+// Enum lists the classes of the contract, and mobile.
+func (DeviceClass) Enum() []string {
+	return []string{"static", "totp", "webauthn", "duo", "sms", "mobile"}
+}
+
+// AllClasses are all classes: the default.
+func AllClasses() []DeviceClass {
+	var out []DeviceClass
+	for _, c := range DeviceClass("").Enum() {
+		out = append(out, DeviceClass(c))
+	}
+	return out
+}
+
+// SchemaName is the component's name.
+func (DeviceClass) SchemaName() string { return "DeviceClassesEnum" }
+
+// UserVerification is what is asked of a WebAuthn authenticator.
+type UserVerification string
+
+// Enum lists the values.
+func (UserVerification) Enum() []string { return []string{"required", "preferred", "discouraged"} }
+
+// SchemaName is the component's name.
+func (UserVerification) SchemaName() string { return "UserVerificationEnum" }
+
+// Settings are what an admin chooses (core.md §3.1).
+type Settings struct {
+	NotConfigured       NotConfigured    `json:"not_configured_action"`
+	DeviceClasses       []DeviceClass    `json:"device_classes" doc:"Device classes which can be used to authenticate."`
+	ConfigurationStages []uuid.UUID      `json:"configuration_stages" api:"ref=stage" doc:"Stages by which a user without a device sets one up. After one has passed, the user is not asked again."`
+	LastAuthThreshold   string           `json:"last_auth_threshold" doc:"A device that was used within this time lets the user pass. Format: hours=1;minutes=2;seconds=3."`
+	UserVerification    UserVerification `json:"webauthn_user_verification" doc:"Enforce user verification for WebAuthn devices."`
+	AllowedDeviceTypes  []uuid.UUID      `json:"webauthn_allowed_device_types"`
+}
+
+// Row is the stage in the API.
+type Row struct {
+	flows.StageRow
+	Settings              `db:"settings"`
+	AllowedDeviceTypesObj []DeviceType `json:"webauthn_allowed_device_types_obj" api:"ro"`
+}
+
+// SchemaName is the component's name.
+func (Row) SchemaName() string { return "AuthenticatorValidateStage" }
+
+// DeviceType is a make of WebAuthn authenticator.
+type DeviceType struct {
+	AAGUID      uuid.UUID `json:"aaguid" api:"required"`
+	Description string    `json:"description" api:"required"`
+}
+
+// SchemaName is the component's name.
+func (DeviceType) SchemaName() string { return "WebAuthnDeviceType" }
+
+func definition() resource.Def[Row] {
+	return resource.Def[Row]{
+		Path:   "/stages/authenticator/validate/",
+		Filter: []string{"name", "not_configured_action"},
+		Filters: []resource.Filter{{
+			Name: "configuration_stages", Type: resource.UUIDs,
+			SQL: "EXISTS (SELECT FROM jsonb_array_elements_text(t.settings->'configuration_stages') s WHERE s::uuid = ANY($1))",
+		}},
+		New: func() Row {
+			return Row{Settings: Settings{
+				NotConfigured: Skip, DeviceClasses: AllClasses(), LastAuthThreshold: "seconds=0", UserVerification: "preferred",
+			}}
+		},
+		Validate: validateRow,
+	}
+}
+
+func validateRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) error {
+	fields := fault.Fields{}
+	if len(c.Row.AllowedDeviceTypes) > 0 {
+		fields.Add("webauthn_allowed_device_types", "does_not_exist",
+			`Invalid pk "`+c.Row.AllowedDeviceTypes[0].String()+`" - object does not exist.`)
+	}
+	if _, err := duration.Parse(c.Row.LastAuthThreshold); err != nil {
+		fields.Add("last_auth_threshold", "invalid", err.Error())
+	}
+	// Only stages of the same body count (core.md §3.1), also in a PATCH.
+	if c.Sent("not_configured_action") && c.Row.NotConfigured == Configure &&
+		(!c.Sent("configuration_stages") || len(c.Row.ConfigurationStages) == 0) {
+		fields.Add("not_configured_action", "invalid", `When Not configured action is set to "Configure", you must set a configuration stage.`)
+	}
+	return fields.Err()
+}

@@ -1,0 +1,343 @@
+package validate
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"countersign/authenticators"
+	"countersign/core/duration"
+	"countersign/core/event"
+	"countersign/core/fault"
+	"countersign/core/resource"
+	"countersign/core/secret"
+	"countersign/core/user"
+	"countersign/flows"
+)
+
+// Stage asks for a second factor.
+type Stage struct {
+	id        uuid.UUID
+	store     *authenticators.Store
+	users     *user.Store
+	key       []byte // signs the cookie
+	settings  Settings
+	threshold time.Duration
+}
+
+// state is what the plan keeps: what was offered, and the stages to choose from where there was nothing to offer.
+type state struct {
+	Offers   []*authenticators.Offer `json:"offers,omitempty"`
+	Selected string                  `json:"selected,omitempty"`
+	Choose   []uuid.UUID             `json:"choose,omitempty"`
+}
+
+// Kind makes the kind over the authenticator kinds of the store.
+func Kind(store *authenticators.Store, users *user.Store, keeper *secret.Keeper) *flows.Kind {
+	key := keeper.Derive("authentication cookie of the validation stage")
+	return flows.NewKind(
+		resource.KindInfo{
+			Name: "authenticatorvalidatestage", App: "authentik_stages_authenticator_validate",
+			Label: "Authenticator Validation Stage", Plural: "Authenticator Validation Stages",
+			Component: "ak-stage-authenticator-validate-form", Description: "Validate user's configured Multi Factor Authentication.",
+		},
+		func(r *Row) *flows.StageRow { return &r.StageRow },
+		definition(),
+		func(id uuid.UUID, _ string, s Settings) (flows.Stage, error) {
+			threshold, err := duration.Parse(s.LastAuthThreshold)
+			if err != nil {
+				return nil, err
+			}
+			return &Stage{id: id, store: store, users: users, key: key, settings: s, threshold: threshold}, nil
+		},
+		flows.Exchange{Component: Component, Challenge: Challenge{}, Response: Response{}},
+	)
+}
+
+// Begin collects the user's devices once and shows them.
+func (s *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, error) {
+	st, seen, err := s.recall(run)
+	if err != nil {
+		return flows.Outcome{}, err
+	}
+	if !seen {
+		outcome, done, err := s.collect(ctx, run, st)
+		if err != nil || done {
+			return outcome, err
+		}
+	}
+	return s.show(ctx, run, st, !seen)
+}
+
+// recall reads what was offered in this plan, without what may not be offered any more. seen is false when nothing was,
+// or nothing of it is left.
+func (s *Stage) recall(run *flows.Run) (st *state, seen bool, err error) {
+	st = &state{}
+	if _, err := run.State(st); err != nil {
+		return nil, false, err
+	}
+	st.Offers = slices.DeleteFunc(st.Offers, func(o *authenticators.Offer) bool {
+		return s.store.Kind(o.Class) == nil || !slices.Contains(s.settings.DeviceClasses, DeviceClass(o.Class))
+	})
+	if len(st.Offers)+len(st.Choose) == 0 {
+		return &state{}, false, nil
+	}
+	return st, true, nil
+}
+
+// collect fills st. done says that the outcome ends the stage without asking.
+func (s *Stage) collect(ctx context.Context, run *flows.Run, st *state) (o flows.Outcome, done bool, err error) {
+	u, err := run.PendingUser(ctx)
+	if err != nil {
+		return o, true, err
+	}
+	if u == nil {
+		return flows.Next(), true, nil
+	}
+	devices, err := s.devices(ctx, run, u)
+	if err != nil {
+		return o, true, err
+	}
+	if s.recentlyValidated(run, u, devices) {
+		return flows.Next(), true, nil
+	}
+	for _, kind := range s.store.Kinds() {
+		var own []authenticators.Device
+		for _, d := range devices {
+			if d.Class == kind.Class {
+				own = append(own, d)
+			}
+		}
+		if len(own) == 0 {
+			continue
+		}
+		offers, err := kind.Method.Offer(ctx, run, own)
+		if err != nil {
+			return o, true, err
+		}
+		st.Offers = append(st.Offers, offers...)
+	}
+	if len(st.Offers) > 0 {
+		return o, false, nil
+	}
+	return s.nothingToOffer(ctx, run, st)
+}
+
+func (s *Stage) devices(ctx context.Context, run *flows.Run, u *user.User) ([]authenticators.Device, error) {
+	if u.ID == 0 {
+		return nil, nil
+	}
+	all, err := s.store.Devices(ctx, run.DB(), u.ID, true)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(d authenticators.Device) bool {
+		return !slices.Contains(s.settings.DeviceClasses, DeviceClass(d.Class))
+	}), nil
+}
+
+func (s *Stage) nothingToOffer(ctx context.Context, run *flows.Run, st *state) (o flows.Outcome, done bool, err error) {
+	switch s.settings.NotConfigured {
+	case Deny:
+		return flows.Deny("No (allowed) MFA authenticator configured."), true, nil
+	case Configure:
+		for _, id := range s.settings.ConfigurationStages {
+			if run.Stages().Stage(id) != nil {
+				st.Choose = append(st.Choose, id)
+			}
+		}
+		switch len(st.Choose) {
+		case 0:
+			err := run.Emit(ctx, event.Event{
+				Action: event.ConfigurationError, App: "authentik.stages.authenticator_validate",
+				Context: map[string]any{"message": "The validation stage is to configure a device, but has no configuration stage.", "stage": s.id},
+			})
+			return flows.Deny(""), true, err
+		case 1:
+			return flows.NextThen(st.Choose[0]), true, nil
+		}
+		return o, false, nil
+	default:
+		return flows.Next(), true, nil
+	}
+}
+
+func (s *Stage) show(ctx context.Context, run *flows.Run, st *state, fresh bool) (flows.Outcome, error) {
+	c := &Challenge{DeviceChallenges: []DeviceChallenge{}, ConfigurationStages: []SelectableStage{}}
+	c.Component = Component
+	for _, o := range st.Offers {
+		shown, err := s.store.Kind(o.Class).Method.Show(ctx, run, o)
+		if err != nil {
+			return flows.Outcome{}, err
+		}
+		fresh = fresh || o.Changed()
+		c.DeviceChallenges = append(c.DeviceChallenges, DeviceChallenge{DeviceClass: o.Class, DeviceUID: o.UID, Challenge: shown})
+	}
+	for _, id := range st.Choose {
+		if e := run.Stages().Stage(id); e != nil {
+			c.ConfigurationStages = append(c.ConfigurationStages, SelectableStage{
+				PK: id, Name: e.Name, VerboseName: strings.TrimSpace(strings.ReplaceAll(e.Kind.Label, "Setup Stage", "")),
+				MetaModelName: e.Kind.App + "." + e.Kind.Name,
+			})
+		}
+	}
+	if fresh {
+		if err := run.SetState(st); err != nil {
+			return flows.Outcome{}, err
+		}
+	}
+	return flows.Show(c), nil
+}
+
+// Answer takes a choice, a factor, or both.
+func (s *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer) (flows.Outcome, error) {
+	var r Response
+	if fields, err := run.Decode(answer, &r); err != nil || fields != nil {
+		return flows.Stay(fields), err
+	}
+	st, seen, err := s.recall(run)
+	if err != nil {
+		return flows.Outcome{}, err
+	}
+	if !seen { // a POST without a prior GET
+		outcome, done, err := s.collect(ctx, run, st)
+		if err != nil || done {
+			return outcome, err
+		}
+		if err := run.SetState(st); err != nil {
+			return flows.Outcome{}, err
+		}
+	}
+	chosen := r.SelectedChallenge != nil && !run.Resumed
+	if chosen {
+		fields, soft, err := s.choose(ctx, run, st, *r.SelectedChallenge)
+		if err != nil {
+			return flows.Outcome{}, err
+		}
+		if fields != nil && soft {
+			return flows.Soft(fields), nil
+		}
+		if fields != nil {
+			return flows.Stay(fields), nil
+		}
+	}
+	if r.SelectedStage != "" {
+		id, err := uuid.Parse(r.SelectedStage)
+		if err != nil || !slices.Contains(st.Choose, id) || run.Stages().Stage(id) == nil {
+			return flows.StayField("selected_stage", "invalid", "Selected stage is invalid"), nil
+		}
+		return flows.NextThen(id), nil
+	}
+	sent := factorsOf(answer)
+	for _, field := range factors {
+		if value, ok := sent[field]; ok {
+			return s.verify(ctx, run, st, field, value)
+		}
+	}
+	empty := fault.Fields{fault.NonField: {{Code: "invalid", Text: "Empty response"}}}
+	if chosen {
+		return flows.Soft(empty), nil
+	}
+	return flows.Stay(empty), nil
+}
+
+// choose lets the kind act on the person's choice and keeps it.
+func (s *Stage) choose(ctx context.Context, run *flows.Run, st *state, c DeviceChallenge) (fields fault.Fields, soft bool, err error) {
+	o := find(st.Offers, c.DeviceClass, c.DeviceUID)
+	if o == nil {
+		return fault.Fields{"selected_challenge": {{Code: "invalid", Text: "invalid challenge selected"}}}, false, nil
+	}
+	st.Selected = key(o)
+	fields, err = s.store.Kind(o.Class).Method.Select(ctx, run, o)
+	if err != nil {
+		return nil, false, err
+	}
+	return fields, true, run.SetState(st)
+}
+
+func (s *Stage) verify(ctx context.Context, run *flows.Run, st *state, field string, value json.RawMessage) (flows.Outcome, error) {
+	candidates := s.candidates(st, field, value)
+	if len(candidates) == 0 {
+		text := "No compatible device class allowed"
+		if slices.ContainsFunc(st.Offers, func(o *authenticators.Offer) bool { return s.store.Kind(o.Class).Field == field }) {
+			text = "Invalid device"
+		}
+		return flows.StayField(field, "invalid", text), nil
+	}
+	var outcome flows.Outcome
+	for _, o := range candidates {
+		var err error
+		if outcome, err = s.store.Kind(o.Class).Method.Answer(ctx, run, o, value); err != nil {
+			return flows.Outcome{}, err
+		}
+		if o.Changed() {
+			if err := run.SetState(st); err != nil {
+				return flows.Outcome{}, err
+			}
+		}
+		if outcome.Passed() {
+			return outcome, s.granted(ctx, run, o)
+		}
+		if !outcome.Stays() { // denied, or waiting for this one
+			return outcome, nil
+		}
+	}
+	return outcome, nil
+}
+
+// candidates are the offers that a factor may prove: the one that the value names, else the chosen one, else all of
+// that field.
+func (s *Stage) candidates(st *state, field string, value json.RawMessage) []*authenticators.Offer {
+	var named string
+	if json.Unmarshal(value, &named) != nil {
+		named = string(value) // a number
+	}
+	var all []*authenticators.Offer
+	for _, o := range st.Offers {
+		kind := s.store.Kind(o.Class)
+		if kind == nil || kind.Field != field {
+			continue
+		}
+		if kind.NamesDevice && o.UID != named {
+			continue
+		}
+		if key(o) == st.Selected {
+			return []*authenticators.Offer{o}
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+// granted notes what proved the login.
+func (s *Stage) granted(ctx context.Context, run *flows.Run, o *authenticators.Offer) error {
+	c := run.Context
+	if c.AuthMethod == "" {
+		c.AuthMethod = "auth_mfa"
+	}
+	if c.AuthMethodArgs == nil {
+		c.AuthMethodArgs = map[string]any{}
+	}
+	kind := s.store.Kind(o.Class)
+	app, model, _ := strings.Cut(kind.Model, ".")
+	devices, _ := c.AuthMethodArgs["mfa_devices"].([]any)
+	c.AuthMethodArgs["mfa_devices"] = append(devices, map[string]any{"pk": o.UID, "app": app, "name": o.Name, "model_name": model})
+	c.Factors = append(c.Factors, o.Class)
+	run.Changed()
+	return s.remember(ctx, run, o)
+}
+
+func find(offers []*authenticators.Offer, class, uid string) *authenticators.Offer {
+	for _, o := range offers {
+		if o.Class == class && o.UID == uid {
+			return o
+		}
+	}
+	return nil
+}
+
+func key(o *authenticators.Offer) string { return o.Class + "/" + o.UID }

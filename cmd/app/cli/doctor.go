@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"countersign/cmd/app"
+	"countersign/core/db"
+)
+
+type doctorCmd struct{ server }
+
+// Run checks one thing after the other and says what to do about what is wrong. It changes nothing but that the
+// managed PostgreSQL is started and stopped; it fails if anything does.
+func (d *doctorCmd) Run(e *env) error {
+	bad := false
+	say := func(what string, err error, help string) {
+		if err == nil {
+			_, _ = fmt.Fprintf(e.out, "ok    %s\n", what)
+			return
+		}
+		bad = true
+		_, _ = fmt.Fprintf(e.out, "WRONG %s: %v\n", what, err)
+		if help != "" {
+			_, _ = fmt.Fprintf(e.out, "      %s\n", help)
+		}
+	}
+	c, _, err := d.load(e)
+	say("settings", err, "`countersign config --reference` lists all settings.")
+	if err != nil {
+		return errSilent
+	}
+	pool, managed, err := app.Database(e.ctx, c, c.Logger(e.err))
+	var used *db.InUseError
+	help := "Give --database-url, or a --data-dir that this user may write."
+	if errors.As(err, &used) {
+		help = "That is fine if it is your server; stop it to check the database from here."
+	}
+	say("database", err, help)
+	if err == nil {
+		have, want, err := db.Version(e.ctx, pool)
+		if err == nil && have < want {
+			err = fmt.Errorf("version %d, this program needs %d", have, want)
+		}
+		say("schema", err, "`countersign migrate` brings it up to date; so does starting the server.")
+		pool.Close()
+		if managed != nil {
+			say("stopping the managed PostgreSQL", managed.Stop(context.WithoutCancel(e.ctx)), "")
+		}
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, 15*time.Second)
+	defer cancel()
+	configured, err := app.CheckPush(ctx, c)
+	if !configured && err == nil {
+		_, _ = fmt.Fprintln(e.out, "note  push: no Firebase credentials (push.fcm.credentials_file), so phones are not rung; those that can fetch still see what waits.")
+	} else {
+		say("push", err, "The service account needs the role Firebase Cloud Messaging API Admin, and the API must be switched on.")
+	}
+	if bad {
+		return errSilent
+	}
+	return nil
+}

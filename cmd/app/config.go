@@ -1,0 +1,175 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"countersign/core/config"
+	"countersign/mobile"
+)
+
+// Config is all that a server can be told. The struct is the reference: `countersign config --reference` prints it.
+type Config struct {
+	Listen         string         `yaml:"listen" help:"Address to listen on, host:port."`
+	DataDir        string         `yaml:"data_dir" help:"Directory for the managed PostgreSQL and the secret key; by default data, and for root /var/lib/countersign."`
+	SecretKey      string         `yaml:"secret_key" secret:"true" help:"Key that seals secrets and signs cookies, at least 32 characters. Without one, it is made once and kept in data_dir."`
+	OldSecretKeys  []string       `yaml:"old_secret_keys" secret:"true" help:"Keys that were used before; they open what they sealed and seal nothing."`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" help:"Networks whose X-Forwarded-For, -Proto and -Host headers are believed."`
+
+	TLS struct {
+		Certificate string `yaml:"certificate" help:"PEM file of the certificate chain; with key, the server speaks TLS."`
+		Key         string `yaml:"key" help:"PEM file of the certificate's private key."`
+	} `yaml:"tls"`
+
+	Log struct {
+		Level  slog.Level `yaml:"level" help:"debug, info, warn or error."`
+		Format string     `yaml:"format" help:"text or json."`
+	} `yaml:"log"`
+
+	Database struct {
+		URL            string        `yaml:"url" secret:"url" help:"PostgreSQL to use. Without one, the server runs its own under data_dir."`
+		MaxConnections int32         `yaml:"max_connections" help:"Connections at most; 0 is four for each processor and at least 16."`
+		Wait           time.Duration `yaml:"wait" help:"How long to wait at the start for a PostgreSQL that does not answer yet."`
+		Bin            string        `yaml:"bin" help:"Directory of initdb and postgres for the managed PostgreSQL. Without one, they are looked for, then fetched."`
+	} `yaml:"database"`
+
+	HTTP struct {
+		BodyLimit   int64         `yaml:"body_limit" help:"Largest request body, in bytes."`
+		ReadTimeout time.Duration `yaml:"read_timeout" help:"How long a request's header and body may take to arrive."`
+		Grace       time.Duration `yaml:"grace" help:"How long a stopping server lets waiting logins end."`
+	} `yaml:"http"`
+
+	Mobile struct {
+		AnswerWindow time.Duration `yaml:"answer_window" help:"How long a phone may answer a prompt; at most 10m."`
+		Pushes       int           `yaml:"pushes" help:"Prompts that a user may leave unapproved within push_window before a phone rings no more for logins from an unknown or the same address."`
+		PushWindow   time.Duration `yaml:"push_window" help:"Time over which pushes counts."`
+		PushGap      time.Duration `yaml:"push_gap" help:"Pause before the last prompt of the budget."`
+		DenyGap      time.Duration `yaml:"deny_gap" help:"Pause after a denied prompt."`
+	} `yaml:"mobile"`
+
+	Push struct {
+		Workers int `yaml:"workers" help:"Messages sent at once."`
+		Queue   int `yaml:"queue" help:"Messages under way at once; more are refused and the browser is told."`
+		FCM     struct {
+			Credentials string `yaml:"credentials" secret:"true" help:"Service account key of the Firebase project, in Google's JSON form; usually given as credentials_file."`
+			Project     string `yaml:"project" help:"Firebase project; default: that of the credentials."`
+			URL         string `yaml:"url" help:"Base URL of Firebase Cloud Messaging, with the version."`
+		} `yaml:"fcm"`
+	} `yaml:"push"`
+
+	Events struct {
+		Retention time.Duration `yaml:"retention" help:"How long audit events are kept."`
+	} `yaml:"events"`
+
+	Worker bool `yaml:"worker" help:"Run background jobs in the server; without, run countersign worker beside it."`
+}
+
+// Defaults are the settings of a server that was told nothing.
+func Defaults() Config {
+	var c Config
+	c.Listen, c.DataDir, c.Worker = "127.0.0.1:9000", "data", true
+	if os.Geteuid() == 0 { // PostgreSQL then runs as another user, who can enter few of root's own directories
+		c.DataDir = "/var/lib/countersign"
+	}
+	c.Log.Format = "text"
+	c.Database.Wait = 30 * time.Second
+	c.HTTP.BodyLimit, c.HTTP.ReadTimeout, c.HTTP.Grace = 1<<20, 15*time.Second, time.Minute
+	b := mobile.DefaultBudget()
+	c.Mobile.AnswerWindow = time.Minute
+	c.Mobile.Pushes, c.Mobile.PushWindow, c.Mobile.PushGap, c.Mobile.DenyGap = b.Pushes, b.Window, b.Gap, b.DenyGap
+	c.Push.Workers, c.Push.Queue = 64, 10_000
+	c.Push.FCM.URL = "https://fcm.googleapis.com/v1"
+	c.Events.Retention = 365 * 24 * time.Hour
+	return c
+}
+
+// LoadConfig reads the settings: defaults, then the file, then the environment, then the overrides. Every mistake is
+// named in the error.
+func LoadConfig(file string, environ []string, overrides ...config.Override) (Config, *config.Loaded, error) {
+	c := Defaults()
+	loaded, err := config.Load(&c, config.Options{File: file, Environ: environ, Ignore: []string{"COUNTERSIGN_TEST_*"}, Overrides: overrides})
+	if err != nil {
+		return Config{}, nil, err
+	}
+	if err := c.validate(); err != nil {
+		return Config{}, nil, err
+	}
+	return c, loaded, nil
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	for _, rule := range []struct {
+		bad  bool
+		text string
+	}{
+		{c.Listen == "", "listen: an address is needed"},
+		{c.DataDir == "" && (c.Database.URL == "" || c.SecretKey == ""), "data_dir: it is needed without both database.url and secret_key"},
+		{c.SecretKey != "" && len(c.SecretKey) < 32, "secret_key: at least 32 characters are needed"},
+		{(c.TLS.Certificate == "") != (c.TLS.Key == ""), "tls: certificate and key are needed together"},
+		{c.Log.Format != "text" && c.Log.Format != "json", "log.format: text or json"},
+		{c.HTTP.BodyLimit < 1024, "http.body_limit: at least 1024 bytes"},
+		{c.HTTP.ReadTimeout <= 0, "http.read_timeout: more than 0"},
+		{c.HTTP.Grace < 0, "http.grace: not negative"},
+		{c.Mobile.AnswerWindow < time.Second || c.Mobile.AnswerWindow > mobile.MaxAnswerWindow, "mobile.answer_window: 1s to 10m"},
+		{c.Mobile.Pushes < 1 || c.Mobile.Pushes > mobile.MaxPushes, fmt.Sprintf("mobile.pushes: 1 to %d", mobile.MaxPushes)},
+		{c.Mobile.PushWindow <= 0 || c.Mobile.PushGap < 0 || c.Mobile.DenyGap < 0, "mobile: windows and gaps are not negative"},
+		{c.Push.Workers < 1 || c.Push.Queue < 1, "push: workers and queue are at least 1"},
+		{c.Events.Retention < 24*time.Hour, "events.retention: at least 24h"},
+	} {
+		if rule.bad {
+			errs = append(errs, errors.New(rule.text))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Logger makes the log that the settings ask for.
+func (c *Config) Logger(w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.Log.Level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// secretKeys gives the configured keys, or the one kept in the data directory, which is made at the first start.
+func (c *Config) secretKeys(make func() string) ([]string, error) {
+	key := c.SecretKey
+	if key == "" {
+		path := filepath.Join(c.DataDir, "secret_key")
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		switch {
+		case err == nil:
+			key = make()
+			_, werr := f.WriteString(key + "\n")
+			if err := errors.Join(werr, f.Sync(), f.Close()); err != nil {
+				return nil, fmt.Errorf("keep the secret key: %w", err)
+			}
+		case errors.Is(err, os.ErrExist):
+			raw, err := os.ReadFile(path) //nolint:gosec // the administrator's own directory
+			if err != nil {
+				return nil, fmt.Errorf("read the secret key: %w", err)
+			}
+			if key = string(trimLine(raw)); len(key) < 32 {
+				return nil, fmt.Errorf("the secret key in %s is damaged: it has %d characters", path, len(key))
+			}
+		default:
+			return nil, fmt.Errorf("keep the secret key: %w", err)
+		}
+	}
+	return append([]string{key}, c.OldSecretKeys...), nil
+}
+
+func trimLine(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return b
+}

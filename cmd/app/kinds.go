@@ -1,0 +1,66 @@
+package app
+
+import (
+	"countersign/authenticators"
+	"countersign/authenticators/validate"
+	"countersign/core/root"
+	"countersign/flows"
+	"countersign/flows/stages/identification"
+	"countersign/flows/stages/password"
+	"countersign/flows/stages/userlogin"
+	"countersign/flows/stages/userlogout"
+	"countersign/push"
+	"countersign/push/fcm"
+)
+
+// authenticatorKinds is the list of authenticator kinds, in the order in which they are offered.
+func (s *services) authenticatorKinds() []*authenticators.Kind {
+	return []*authenticators.Kind{
+		s.mobile.Kind(),
+	}
+}
+
+// stageKinds is the list of stage kinds.
+func (s *services) stageKinds() []*flows.Kind {
+	return []*flows.Kind{
+		identification.Kind(s.users),
+		password.Kind(s.users, s.tokens),
+		userlogin.Kind(s.sessions),
+		userlogout.Kind(s.sessions),
+		validate.Kind(s.authenticators, s.users, s.keeper),
+		s.mobile.StageKind(),
+	}
+}
+
+// channels is the list of push channels that the settings allow.
+func channels(c Config) ([]push.Channel, error) {
+	var out []push.Channel
+	if f := c.Push.FCM; f.Credentials != "" {
+		channel, err := fcm.New(fcm.Config{
+			CredentialsJSON: []byte(f.Credentials), Project: f.Project, BaseURL: f.URL,
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, channel)
+	}
+	return out, nil
+}
+
+// mount is the list of resources and operations.
+func (s *services) mount() {
+	s.userAPI.Mount(s.api, s.registry)
+	s.machines.Mount(s.api)
+	s.groups.Mount(s.registry)
+	s.tokens.Mount(s.registry)
+	s.sessions.Mount(s.registry)
+	s.brands.Mount(s.api, s.registry)
+	flows.MountFlows(s.registry)
+	flows.MountStages(s.api, s.registry, s.pool, s.stages)
+	flows.MountBindings(s.registry, s.stages)
+	s.mobile.MountDevices(s.registry)
+	s.mobile.Mount(s.api)
+	s.authenticators.Mount(s.api, s.pool)
+	s.audit.Mount(s.api, s.registry)
+	root.Mount(s.api)
+}

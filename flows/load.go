@@ -1,0 +1,137 @@
+package flows
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"countersign/core/db"
+	"countersign/core/fault"
+	"countersign/core/session"
+)
+
+// load reads the plan, and the catalogue if it grew old, in one round trip when nothing changed.
+func (e *Engine) load(ctx context.Context, req Request) (*Catalogue, *Flow, *Plan, error) {
+	cat := e.catalogue.Load()
+	for {
+		var flowID uuid.UUID
+		flow := cat.Slug(req.Slug)
+		if flow != nil {
+			flowID = flow.PK
+		}
+		var epoch int64
+		var version *int64
+		var raw []byte
+		var updated *time.Time
+		err := e.pool.QueryRow(ctx, `SELECT e.epoch, p.version, p.plan, p.updated FROM flow_epoch e
+			LEFT JOIN flow_plans p ON p.session_uuid = $1 AND p.flow_uuid = $2`, req.Session.UUID, flowID).
+			Scan(&epoch, &version, &raw, &updated)
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("load plan: %w", db.Fault(err))
+		}
+		if epoch != cat.epoch {
+			if cat, err = e.refresh(ctx, cat); err != nil {
+				return nil, nil, nil, err
+			}
+			continue
+		}
+		if flow == nil {
+			return nil, nil, nil, fault.Missing()
+		}
+		if version == nil {
+			return cat, flow, nil, nil
+		}
+		plan, err := decodePlan(raw, *version)
+		if err != nil || plan.Format != planFormat { // of another release: plan anew over it
+			plan = &Plan{version: *version, DoneAt: time.Unix(1, 0)}
+		}
+		plan.touched = *updated
+		return cat, flow, plan, nil
+	}
+}
+
+// refresh loads the catalogue once for all requests that found the same one old.
+func (e *Engine) refresh(ctx context.Context, old *Catalogue) (*Catalogue, error) {
+	e.loading.Lock()
+	defer e.loading.Unlock()
+	if cat := e.catalogue.Load(); cat != old {
+		return cat, nil
+	}
+	cat, err := loadCatalogue(ctx, e.pool, e.kinds, e.log)
+	if err != nil {
+		return nil, fmt.Errorf("load flow catalogue: %w", err)
+	}
+	e.catalogue.Store(cat)
+	return cat, nil
+}
+
+// Fresh gives the catalogue as the database has it now, for pages outside a run.
+func (e *Engine) Fresh(ctx context.Context) (*Catalogue, error) {
+	var epoch int64
+	if err := e.pool.QueryRow(ctx, `SELECT epoch FROM flow_epoch`).Scan(&epoch); err != nil {
+		return nil, fmt.Errorf("read flow epoch: %w", db.Fault(err))
+	}
+	cat := e.catalogue.Load()
+	if cat.epoch == epoch {
+		return cat, nil
+	}
+	return e.refresh(ctx, cat)
+}
+
+// Knows tells whether there is a flow of the slug. It asks the database only about one that it never heard of.
+func (e *Engine) Knows(ctx context.Context, slug string) (bool, error) {
+	if e.catalogue.Load().Slug(slug) != nil {
+		return true, nil
+	}
+	cat, err := e.Fresh(ctx)
+	if err != nil {
+		return false, err
+	}
+	return cat.Slug(slug) != nil, nil
+}
+
+// Cancel drops all plans of a session.
+func (e *Engine) Cancel(ctx context.Context, q db.Querier, sessionID uuid.UUID) error {
+	if _, err := q.Exec(ctx, `DELETE FROM flow_plans WHERE session_uuid = $1`, sessionID); err != nil {
+		return fmt.Errorf("cancel plans: %w", db.Fault(err))
+	}
+	return nil
+}
+
+// CleanUp drops plans that nobody touched for a day.
+func (e *Engine) CleanUp(ctx context.Context) error {
+	_, err := e.pool.Exec(ctx, `DELETE FROM flow_plans WHERE updated < $1`, e.now().Add(-24*time.Hour))
+	if err != nil {
+		return fmt.Errorf("clean up plans: %w", db.Fault(err))
+	}
+	return nil
+}
+
+// Start makes a new plan of a flow in a session within tx, over whatever plan was there.
+func (e *Engine) Start(ctx context.Context, tx pgx.Tx, cat *Catalogue, flow *Flow, sess *session.Session, given Context) error {
+	plan, err := e.Plan(cat, flow, sess.Who(), given)
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(plan)
+	if err != nil {
+		return fmt.Errorf("encode plan: %w", err)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO flow_plans AS p (session_uuid, flow_uuid, version, plan, updated) VALUES ($1, $2, 1, $3, $4)
+		ON CONFLICT (session_uuid, flow_uuid) DO UPDATE SET version = p.version + 1, plan = EXCLUDED.plan, updated = EXCLUDED.updated`,
+		sess.UUID, flow.PK, raw, e.now())
+	if err != nil {
+		return fmt.Errorf("store plan: %w", db.Fault(err))
+	}
+	return nil
+}
+
+// storable is text without what PostgreSQL's JSON cannot keep.
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
+}

@@ -1,0 +1,69 @@
+package flows
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+)
+
+// turns lets the requests on one plan take turns within this process. Between processes the compare-and-set of the
+// plan decides.
+type turns struct {
+	mu sync.Mutex
+	m  map[turnKey]*turn
+}
+
+type turnKey struct {
+	session uuid.UUID
+	flow    string // the slug
+}
+
+type turn struct {
+	sem      chan struct{}
+	users    int
+	advances uint64 // how often a holder moved the plan on
+}
+
+func newTurns() *turns { return &turns{m: map[turnKey]*turn{}} }
+
+// take waits for its turn. overtaken tells whether the plan moved on since seen was taken; end gives the turn back
+// and says whether the holder moved the plan.
+func (t *turns) take(ctx context.Context, key turnKey) (overtaken bool, end func(advanced bool), err error) {
+	t.mu.Lock()
+	e := t.m[key]
+	if e == nil {
+		e = &turn{sem: make(chan struct{}, 1)}
+		t.m[key] = e
+	}
+	e.users++
+	seen := e.advances
+	t.mu.Unlock()
+
+	select {
+	case e.sem <- struct{}{}:
+	case <-ctx.Done():
+		t.leave(key, e)
+		return false, nil, ctx.Err()
+	}
+	t.mu.Lock()
+	overtaken = e.advances != seen
+	t.mu.Unlock()
+	return overtaken, func(advanced bool) {
+		t.mu.Lock()
+		if advanced {
+			e.advances++
+		}
+		t.mu.Unlock()
+		<-e.sem
+		t.leave(key, e)
+	}, nil
+}
+
+func (t *turns) leave(key turnKey, e *turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e.users--; e.users == 0 {
+		delete(t.m, key)
+	}
+}
