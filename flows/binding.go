@@ -54,7 +54,7 @@ func MountBindings(r *resource.Registry, kinds []*Kind) {
 			{Name: "fsb_uuid", Type: resource.UUID, SQL: "t.fsb_uuid = $1"},
 			{Name: "pbm_uuid", Type: resource.UUID, SQL: "t.pbm_uuid = $1"},
 			// Nothing binds a policy yet, so no binding has one.
-			{Name: "policies", Type: resource.UUIDs, SQL: "cardinality($1) = 0"},
+			{Name: "policies", Type: resource.UUIDs, SQL: "cardinality($1::uuid[]) = 0"},
 		},
 		Search:  []string{"(SELECT s.name FROM stages s WHERE s.stage_uuid = t.stage)"},
 		Order:   []string{"order"},

@@ -334,15 +334,15 @@ func TestBudget(t *testing.T) {
 func TestPushSaysNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	address := "an-address"
+	address, owner := "an-address", b.makeUser("lovelace") // not to be found in a UUID
 	p := prompt{id: uuid.New(), mode: wire.NumberMatching2, items: []string{"11", "22", "33"}, correct: "22", expires: b.clock.now().Add(time.Minute)}
 	for _, canFetch := range []bool{true, false} {
-		job := b.service.job(&target{device: uuid.New(), userID: b.user, name: "Ada's phone", channel: "fcm", address: &address, canFetch: canFetch}, p, "Brand")
+		job := b.service.job(&target{device: uuid.New(), userID: owner, name: "Ada's phone", channel: "fcm", address: &address, canFetch: canFetch}, p, "Brand")
 		raw, err := json.Marshal(job.Message)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, word := range []string{"ada", "Ada", "correct"} {
+		for _, word := range []string{"lovelace", "Ada", "correct"} {
 			if strings.Contains(string(raw), word) {
 				t.Errorf("the push says %q: %s", word, raw)
 			}

@@ -84,7 +84,7 @@ func start(t testing.TB, edit func(*app.Config)) *node {
 			t.Errorf("close the server: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("server log:\n%s", n.log)
+			t.Logf("server log:\n%s", n.log.tail(40))
 		}
 	})
 	return n
@@ -97,7 +97,7 @@ func options(t testing.TB, log io.Writer) app.Options {
 		t.Fatal(err)
 	}
 	return app.Options{
-		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Hasher: hasher,
+		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})), Hasher: hasher,
 		Getenv: func(name string) string {
 			return map[string]string{"AUTHENTIK_BOOTSTRAP_TOKEN": adminToken, "AUTHENTIK_BOOTSTRAP_PASSWORD": adminPassword}[name]
 		},

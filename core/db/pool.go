@@ -52,6 +52,10 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	}
 	cfg.MaxConnLifetimeJitter = cfg.MaxConnLifetime / 10
 	cfg.ConnConfig.Tracer = o.Tracer
+	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		RegisterTypes(conn.TypeMap())
+		return nil
+	}
 	timeout := o.StatementTimeout
 	if timeout == 0 {
 		timeout = 30 * time.Second
