@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"net/url"
 	"sort"
 	"strings"
 
@@ -106,6 +107,15 @@ const (
 
 func redirectTo(to string) Challenge {
 	return &RedirectChallenge{Common: Common{Type: TypeRedirect, Component: ComponentRedirect}, To: to}
+}
+
+// Leave is the end of a flow for a tab that another one overtook: to where its page's query string says, or to "/".
+func Leave(query string) Challenge {
+	page, _ := url.ParseQuery(query) // what cannot be read names no place
+	if next := page.Get("next"); LocalURL(next) {
+		return redirectTo(next)
+	}
+	return redirectTo("/")
 }
 
 func responseErrors(fields fault.Fields) map[string][]ErrorDetail {

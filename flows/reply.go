@@ -145,4 +145,3 @@ func avatar(u *user.User) string {
 	}
 	return user.Avatar(u.Name, u.Username)
 }
-

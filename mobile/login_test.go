@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 
@@ -499,5 +500,51 @@ func TestAnswerIsOfTheSessionThatAsked(t *testing.T) {
 	}
 	if after := other.send(nil); after.Component != validate.Component {
 		t.Errorf("the other login: %+v", after)
+	}
+}
+
+// A request that still has the cookie from before the login is sent on, without access and without a cookie that would
+// take the place of the new one; later it is a stranger's.
+func TestOldCookieAfterLoginBeginsNothing(t *testing.T) {
+	t.Parallel()
+	l := setupLogins(t)
+	device, token := l.phone(l.user)
+	x := l.tab()
+	r := x.begin("ada", device)
+	site, err := url.Parse(l.site.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := x.client.Jar.Cookies(site)
+	held := x.await(l, device)
+	if status := l.answer(device, token, r.item(device)); status != 204 {
+		t.Fatalf("answer: %d", status)
+	}
+	l.got(held)
+	ask := func() (component string, cookies int) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.site.URL+"/api/v3/flows/executor/"+loginFlow+"/?query=", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range old {
+			req.AddCookie(c)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var got reply
+		if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		return got.Component, len(resp.Cookies())
+	}
+	if component, cookies := ask(); component != flows.ComponentRedirect || cookies != 0 {
+		t.Errorf("right after the login: %s, %d cookies", component, cookies)
+	}
+	l.clock.move(11 * time.Second)
+	if component, cookies := ask(); component != identification.Component || cookies != 1 {
+		t.Errorf("later: %s, %d cookies", component, cookies)
 	}
 }

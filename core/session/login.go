@@ -82,7 +82,7 @@ func (s *Store) Login(ctx context.Context, tx pgx.Tx, sess *Session, o LoginOpti
 	}
 
 	var batch pgx.Batch
-	batch.Queue(`UPDATE sessions SET key_hash = $3, user_id = $4, expires = $5, auth = $6, last_used = $7, last_ip = $8, last_user_agent = $9
+	batch.Queue(`UPDATE sessions SET key_hash = $3, former_hash = $2, rotated = $7, user_id = $4, expires = $5, auth = $6, last_used = $7, last_ip = $8, last_user_agent = $9
 		WHERE session_uuid = $1 AND key_hash = $2 RETURNING session_uuid`, sess.UUID, secret.Hash(sess.key), secret.Hash(next.key),
 		actor.ID, next.Expires, record, now, next.LastIP, next.LastAgent)
 	batch.Queue(`UPDATE users SET last_login = $2 WHERE id = $1 AND is_active RETURNING user_is_superuser(id)`, actor.ID, now)

@@ -190,6 +190,30 @@ func (s *Store) Start(ctx context.Context, _ *http.Request) (*Session, *http.Coo
 	return sess, cookie, nil
 }
 
+// rotationGrace is how long after a login a request that was sent with the key from before is recognised.
+const rotationGrace = 10 * time.Second
+
+// Rotated tells whether the request's cookie is the one from before a login of moments ago: another tab of the same
+// browser was faster. It gives no access to anything; it says not to begin a new session, whose cookie would take the
+// place of the good one.
+func (s *Store) Rotated(ctx context.Context, r *http.Request) (bool, error) {
+	c, err := r.Cookie(CookieName)
+	if err != nil {
+		return false, nil //nolint:nilerr // no cookie
+	}
+	key := s.verify(c.Value)
+	if key == "" {
+		return false, nil
+	}
+	var rotated bool
+	err = s.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sessions WHERE former_hash = $1 AND rotated > $2)`,
+		secret.Hash(key), s.Now().Add(-rotationGrace)).Scan(&rotated)
+	if err != nil {
+		return false, fmt.Errorf("look for a rotated session: %w", db.Fault(err))
+	}
+	return rotated, nil
+}
+
 // Authenticate is the api.Authenticator for the session cookie.
 func (s *Store) Authenticate(ctx context.Context, r *http.Request) (*rbac.Actor, error) {
 	sess, err := s.Load(ctx, r)

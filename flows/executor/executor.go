@@ -3,6 +3,7 @@ package executor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -96,6 +97,9 @@ func frameable(r *api.Request) { r.Writer.Header().Set("X-Frame-Options", "SAMEO
 // serve runs one request of the executor.
 func (x *Executor) serve(ctx context.Context, r *api.Request, post bool, body flows.Answer) error {
 	sess, cookies, err := x.session(ctx, r)
+	if errors.Is(err, errElsewhere) {
+		return r.JSON(http.StatusOK, flows.Leave(r.Query().Get("query")))
+	}
 	if err != nil {
 		return err
 	}
@@ -127,6 +131,9 @@ func (x *Executor) serve(ctx context.Context, r *api.Request, post bool, body fl
 	return r.JSON(http.StatusOK, reply.Challenge)
 }
 
+// errElsewhere says that another tab of this browser has just logged in, and that this request still has the old cookie.
+var errElsewhere = errors.New("logged in from another tab")
+
 // session finds the browser's session, or begins one, and who calls: the holder of a bearer token if there is one, else
 // who is logged in.
 func (x *Executor) session(ctx context.Context, r *api.Request) (*session.Session, []*http.Cookie, error) {
@@ -146,6 +153,9 @@ func (x *Executor) session(ctx context.Context, r *api.Request) (*session.Sessio
 	}
 	if sess != nil {
 		return sess, nil, nil
+	}
+	if rotated, err := x.Sessions.Rotated(ctx, r.HTTP); err != nil || rotated {
+		return nil, nil, cmp.Or(err, errElsewhere)
 	}
 	if known, err := x.Engine.Knows(ctx, r.Param("flow_slug")); err != nil || !known {
 		return nil, nil, cmp.Or(err, error(fault.Missing())) // and no session is begun for it

@@ -76,6 +76,8 @@ CREATE INDEX tokens_user_idx ON tokens (user_id);
 CREATE TABLE sessions (
     session_uuid uuid PRIMARY KEY,
     key_hash     bytea NOT NULL CONSTRAINT sessions_key_hash_key UNIQUE,   -- SHA-256 of the cookie's sid
+    former_hash  bytea,                      -- the key before the last login, told apart from a stranger's for a moment
+    rotated      timestamptz,
     user_id      integer CONSTRAINT sessions_user_fkey REFERENCES users ON DELETE CASCADE, -- NULL: nobody is logged in
     last_ip      text NOT NULL DEFAULT '',
     last_user_agent text NOT NULL DEFAULT '',
@@ -85,6 +87,7 @@ CREATE TABLE sessions (
     auth         jsonb NOT NULL DEFAULT '{}' -- how the person proved themselves: method, factors, bindings
 );
 CREATE INDEX sessions_user_idx ON sessions (user_id);
+CREATE INDEX sessions_former_hash_idx ON sessions (former_hash) WHERE former_hash IS NOT NULL;
 CREATE INDEX sessions_expires_idx ON sessions (expires);
 
 CREATE TABLE flows (
