@@ -62,6 +62,8 @@ type App struct {
 	channel  string // of new push addresses; "" is the usual
 	setup    string // token of the one-time setup link
 	ready    chan struct{}
+
+	setupElsewhere bool
 }
 
 // Database opens the database of the settings: the given one, or the managed one. The returned stop ends what was
@@ -158,7 +160,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *App, err error) {
 	if err := seed(ctx, a.pool); err != nil {
 		return nil, err
 	}
-	a.setup = installed.SetupToken
+	a.setup, a.setupElsewhere = installed.SetupToken, installed.LinkElsewhere
 	if a.bus, err = bus.Open(ctx, a.pool, bus.Options{Log: o.Log}); err != nil {
 		return nil, err
 	}
@@ -215,6 +217,9 @@ func (a *App) SetupURL() string {
 	}
 	return a.URL() + "if/setup/" + a.setup + "/"
 }
+
+// SetupElsewhere tells that another start printed a setup link moments ago, which is still good.
+func (a *App) SetupElsewhere() bool { return a.setupElsewhere }
 
 // Pool is the database.
 func (a *App) Pool() *pgxpool.Pool { return a.pool }

@@ -30,6 +30,9 @@ func (a *API) serve(rt *route, fn func(ctx context.Context, r *Request) error) g
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		if r.Secure() {
+			h.Set("Strict-Transport-Security", "max-age=31536000") // RFC 6797: a year, this host alone
+		}
 		if rt.page == "" {
 			h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 			h.Set("Cache-Control", "no-store")

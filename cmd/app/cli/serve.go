@@ -35,6 +35,9 @@ func (s *serveCmd) Run(e *env) error {
 	if link := a.SetupURL(); link != "" {
 		_, _ = fmt.Fprintf(e.out, "\nNo administrator has a password yet. Choose one for akadmin, within a day, once, at\n  %s\n\n", link)
 	}
+	if a.SetupElsewhere() {
+		_, _ = fmt.Fprintln(e.out, "A setup link was printed a moment ago and is still good; `countersign setup` makes a new one.")
+	}
 	_, _ = fmt.Fprintf(e.out, "Countersign %s serves %s\n", app.Version, a.URL())
 	return errors.Join(a.Run(e.ctx), a.Close())
 }
@@ -92,7 +95,8 @@ type settingsCmd struct {
 // Run prints the settings.
 func (s *settingsCmd) Run(e *env) error {
 	if s.Reference {
-		return config.Reference(e.out, app.Defaults(), "")
+		defaults := app.Defaults()
+		return config.Reference(e.out, &defaults, "")
 	}
 	_, loaded, err := s.load(e)
 	if err != nil {
