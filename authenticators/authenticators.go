@@ -49,6 +49,9 @@ type Offer struct {
 	Name  string          `json:"name"`
 	State json.RawMessage `json:"state,omitempty"` // the kind's own
 
+	// Proof says more of an answer that proved the offer; nil: the device that it names did.
+	Proof *Proof `json:"-"`
+
 	changed bool
 }
 

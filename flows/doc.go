@@ -25,9 +25,12 @@
 //	                        └── deny ──▶ (none)
 //
 // A plan is one row per session and flow (core.md §10 item 28): versioned JSON, written only by compare-and-set on
-// its version, in the same transaction as what the stage did. Whoever loses the race is told to look again (302)
-// and changes nothing. Two requests on one plan in one process take turns; an answer that was overtaken while it
-// waited for its turn is not fed to a stage it was never meant for.
+// its version, in the same transaction as what the stage did. Whoever loses the race has changed nothing: the answer is
+// tried again while the plan still stands at the step that it was meant for, else the browser is told to look again (302),
+// as is a request whose session somebody logged in, or ended, after it was loaded. A plan belongs to the user who was
+// logged in when it was made; another one who logs in at the same browser begins anew. Two requests on one plan in one
+// process take turns; an answer that was overtaken while it waited for its turn is not fed to a stage it was never meant
+// for.
 //
 // # Adding a stage
 //

@@ -67,6 +67,9 @@ func New(o Options) *Engine {
 // Waiting is how many requests sleep in a Wait now.
 func (e *Engine) Waiting() int64 { return e.waiting.Load() }
 
+// Active is how many requests are being served or stand in line for a plan now, without those that sleep.
+func (e *Engine) Active() int { return e.turns.taken() }
+
 // Request is one call of the executor.
 type Request struct {
 	Slug    string
@@ -102,6 +105,9 @@ func (e *Engine) Serve(ctx context.Context, req Request) (Reply, error) {
 	var met *position
 	for tries := 0; ; tries++ {
 		reply, err := e.serve(ctx, req, &met)
+		if errors.Is(err, errStale) {
+			return Reply{Continue: true}, nil
+		}
 		if !errors.Is(err, ErrOvertaken) {
 			return reply, err
 		}
@@ -141,8 +147,6 @@ func (e *Engine) serve(ctx context.Context, req Request, met **position) (reply 
 
 	if plan != nil && plan.Finished() && flow.Designation == Authentication && e.now().Sub(plan.DoneAt) < doneFor {
 		switch {
-		case overtaken: // the session has another key by now, which only the browser that ended the flow got
-			return Reply{Continue: true}, nil
 		case req.Actor != nil && req.Post: // another tab's answer to a login that is over: it ends too
 			return Reply{Continue: true}, nil
 		case req.Actor != nil:
@@ -188,6 +192,8 @@ func (e *Engine) serve(ctx context.Context, req Request, met **position) (reply 
 	outcome, err := e.ask(ctx, run, entry, req)
 	for err == nil && outcome.verb == verbWait {
 		outcome, err = e.sleep(ctx, run, entry, req, outcome, key, &end, &advanced)
+		here := run.plan.position() // stored by now
+		*met = &here
 	}
 	if err != nil {
 		return e.failed(ctx, run, entry, err)

@@ -382,6 +382,28 @@ func TestStageFails(t *testing.T) {
 	}
 }
 
+// A stage that loses the database and does not say so in the house's words is understood all the same.
+func TestStageLosesTheDatabase(t *testing.T) {
+	t.Parallel()
+	var shut func()
+	b, _, _ := markers(t, flowtest.Kind("bad", flowtest.Script{
+		Answer: func(ctx context.Context, run *flows.Run, _ flows.Answer) (flows.Outcome, error) {
+			shut()
+			_, err := run.DB().Exec(ctx, `SELECT 1`)
+			return flows.Next(), err
+		},
+	}))
+	shut = b.Gate.Shut
+	b.Flow(t, "f", nil, steps("bad")...)
+	br := b.Browser("f")
+	if p := br.Post(t, map[string]any{}); !fault.Is(p.Err, fault.Unavailable) {
+		t.Errorf("got %s", p)
+	}
+	shut = func() {}
+	b.Gate.Open()
+	wantTo(t, br.Post(t, map[string]any{}), "/")
+}
+
 // Faults of a stage are answers of their own.
 func TestStageRefuses(t *testing.T) {
 	t.Parallel()

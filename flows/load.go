@@ -3,6 +3,7 @@ package flows
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,6 +15,10 @@ import (
 	"countersign/core/fault"
 	"countersign/core/session"
 )
+
+// errStale says that the session ended, or somebody logged in with it, since the request loaded it: by another tab, which
+// got the new key. The browser comes back with what it has by then.
+var errStale = errors.New("the session changed under the request")
 
 // load reads the plan, and the catalogue if it grew old, in one round trip when nothing changed.
 func (e *Engine) load(ctx context.Context, req Request) (*Catalogue, *Flow, *Plan, error) {
@@ -28,9 +33,12 @@ func (e *Engine) load(ctx context.Context, req Request) (*Catalogue, *Flow, *Pla
 		var version *int64
 		var raw []byte
 		var updated *time.Time
-		err := e.pool.QueryRow(ctx, `SELECT e.epoch, p.version, p.plan, p.updated FROM flow_epoch e
+		var alive bool
+		var holder *int
+		err := e.pool.QueryRow(ctx, `SELECT e.epoch, p.version, p.plan, p.updated, s.session_uuid IS NOT NULL, s.user_id FROM flow_epoch e
+			LEFT JOIN sessions s ON s.session_uuid = $1
 			LEFT JOIN flow_plans p ON p.session_uuid = $1 AND p.flow_uuid = $2`, req.Session.UUID, flowID).
-			Scan(&epoch, &version, &raw, &updated)
+			Scan(&epoch, &version, &raw, &updated, &alive, &holder)
 		if err != nil {
 			return nil, nil, nil, fmt.Errorf("load plan: %w", db.Fault(err))
 		}
@@ -42,6 +50,9 @@ func (e *Engine) load(ctx context.Context, req Request) (*Catalogue, *Flow, *Pla
 		}
 		if flow == nil {
 			return nil, nil, nil, fault.Missing()
+		}
+		if who := req.Session.Who(); !alive || holder != nil && (who == nil || who.ID != *holder) {
+			return nil, nil, nil, errStale
 		}
 		if version == nil {
 			return cat, flow, nil, nil

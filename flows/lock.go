@@ -60,6 +60,17 @@ func (t *turns) take(ctx context.Context, key turnKey) (overtaken bool, end func
 	}, nil
 }
 
+// taken is how many hold a turn or wait for theirs.
+func (t *turns) taken() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, e := range t.m {
+		n += e.users
+	}
+	return n
+}
+
 func (t *turns) leave(key turnKey, e *turn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

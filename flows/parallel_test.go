@@ -85,7 +85,7 @@ func TestWait(t *testing.T) {
 	if two.Answered.Load() != 0 {
 		t.Error("an answer went astray")
 	}
-	if n := b.Engine.Queued(br.Session, "f"); n != 0 {
+	if n := b.Engine.Active(); n != 0 {
 		t.Errorf("%d turns are not given back", n)
 	}
 }
@@ -119,7 +119,7 @@ func TestClientGoesAway(t *testing.T) {
 	}
 	<-s.released
 	waiting(t, b, 0)
-	if n := b.Engine.Queued(br.Session, "f"); n != 0 {
+	if n := b.Engine.Active(); n != 0 {
 		t.Errorf("%d turns are not given back", n)
 	}
 	// The login goes on where it was.
@@ -165,6 +165,7 @@ func TestOvertakenByAnotherTabsChoice(t *testing.T) {
 	waiting(t, b, 1)
 	want(t, br.Post(t, map[string]any{"choose": "other"}), "sleep")
 	s.wake <- struct{}{}
+	<-s.released
 	waiting(t, b, 1) // it was overtaken, asked again and sleeps once more
 	s.wake <- struct{}{}
 	(<-page).WantContinue(t)
@@ -212,7 +213,7 @@ func TestHundredAnswersAtOnce(t *testing.T) {
 	for i := range pages {
 		pages[i] = send(br.Prepare(t, true, map[string]any{}))
 	}
-	eventually(t, "all stand in line", func() bool { return b.Engine.Queued(br.Session, "f") == n })
+	eventually(t, "all stand in line", func() bool { return b.Engine.Active() == n })
 	close(release)
 	for _, p := range pages {
 		(<-p).WantContinue(t)
@@ -229,12 +230,11 @@ func TestHundredAnswersAtOnce(t *testing.T) {
 // Answers on several nodes, where no line is stood in: the compare-and-set decides.
 func TestAnswersOnSeveralNodes(t *testing.T) {
 	t.Parallel()
-	b, _, two := markers(t)
+	b, _, _ := markers(t)
 	b.Flow(t, "f", nil, steps("one", "two")...)
 	for range 20 {
 		br := b.Browser("f")
 		want(t, br.Get(t), "one")
-		before := two.Answered.Load()
 		var wg sync.WaitGroup
 		for range 4 {
 			br.Engine = b.NewEngine()
@@ -249,7 +249,7 @@ func TestAnswersOnSeveralNodes(t *testing.T) {
 			}()
 		}
 		wg.Wait()
-		if p := b.Plan(t, br, "f"); p.Moves < 1 || int64(p.Moves-1) != two.Answered.Load()-before && !p.Finished() {
+		if p := b.Plan(t, br, "f"); p.Moves != 1 && !p.Finished() {
 			t.Errorf("%d moves", p.Moves)
 		}
 	}
@@ -279,9 +279,8 @@ func TestTwoTabsOnOneFlow(t *testing.T) {
 
 	second.Post(t, map[string]any{"uid_field": "whoever"}).WantContinue(t)
 	wantTo(t, second.Follow(t), "/there") // it ends where the first one went
-	if p := late(); p.Component == flows.ComponentRedirect {
-		t.Errorf("one with the old key learns where the login went: %s", p)
-	}
+	// One with the old key neither learns where the login went nor begins another in its place.
+	late().WantContinue(t)
 	b.Clock.Advance(11 * time.Second)
 	b.Start(t, first, "login", flows.Context{PendingUser: ann.ID})
 	want(t, second.Get(t), "one") // a new login may be begun
@@ -312,7 +311,9 @@ func TestPlanOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	b := flowtest.New(t, loginKinds)
 	ann, bob := usertest.Add(t, b.Users, "ann", ""), usertest.Add(t, b.Users, "bob", "")
-	b.Flow(t, "setup", func(f *flows.Flow) { f.Designation, f.Authentication = flows.StageConfiguration, flows.RequireAuthenticated }, steps("one")...)
+	b.Flow(t, "setup", func(f *flows.Flow) {
+		f.Designation, f.Authentication = flows.StageConfiguration, flows.RequireAuthenticated
+	}, steps("one")...)
 	b.Flow(t, "login", nil, flowtest.Step{Kind: "userloginstage", Settings: atOnce}, flowtest.Step{Kind: "one"})
 	br := b.Browser("setup")
 	br.LogIn(t, ann)

@@ -23,7 +23,7 @@ func FuzzDeviceRequest(f *testing.F) {
 		`{"tx_id":1,"selected_item":[]}`, `{"platform":"ios","os_version":"1","model":"m","hostname":"h","app_version":"1","others":{"a":{"b":[1,2]}}}`,
 		`{"device_uid":"u","info":{"platform":"other"}}`, `{"selected_item":"\u0000"}`, `{"platform":"ios","platform":"android"}`, "{\"a\":\xff}",
 	} {
-		f.Add(uint8(i), []byte(body)) //nolint:gosec // a small index
+		f.Add(uint8(i), []byte(body))
 	}
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
 		action := actions[int(which)%len(actions)]

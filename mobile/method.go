@@ -223,7 +223,7 @@ func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Of
 		waiting = true
 		return flows.Wait(wake, limit, cancel), nil
 	}
-	st, err := s.stand(ctx, run.DB(), *q.Tx)
+	st, err := s.standing(ctx, run.DB(), *q.Tx, q.Expires, run.Resumed)
 	if err != nil {
 		return flows.Outcome{}, err
 	}

@@ -45,12 +45,13 @@ type target struct {
 	history     []past
 }
 
-// aim reads all that opening a prompt needs, in one round trip. nil: the device is gone.
+// aim reads all that opening a prompt needs, in one round trip. nil: the device is gone. (Written with EXISTS, the planner
+// may answer "known" by a hash of the whole table.)
 func (s *Service) aim(ctx context.Context, q db.Querier, device uuid.UUID, source string) (*target, error) {
 	t := &target{device: device}
 	var history []byte
 	err := q.QueryRow(ctx, `SELECT d.user_id, d.name, d.push_channel, d.push_address, d.can_fetch, p.tx_id, p.node,
-			EXISTS (SELECT FROM mobile_transactions k WHERE k.user_id = d.user_id AND k.source = $2 AND k.status = 'accept'),
+			(SELECT true FROM mobile_transactions k WHERE k.user_id = d.user_id AND k.source = $2 AND k.status = 'accept' LIMIT 1) IS NOT NULL,
 			(SELECT coalesce(json_agg(h), '[]') FROM (SELECT status, source, created FROM mobile_transactions
 				WHERE user_id = d.user_id ORDER BY created DESC LIMIT $3) h)
 		FROM mobile_devices d LEFT JOIN mobile_transactions p ON p.device = d.uuid AND p.status = 'wait'
@@ -93,6 +94,7 @@ func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt)
 			s.wake(node, old)
 		})
 	}
+	run.AfterCommit(func() { s.waiters.opened(p.id, p.created, p.expires) })
 	run.Contended(pendingKey)
 	run.Queue(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, mode, items, correct, context, node, created, expires)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
@@ -184,6 +186,15 @@ type standing struct {
 	expires time.Time
 }
 
+// standing tells how a prompt stands: from memory if this process opened it and heard all of it, else by reading it. A
+// request that has slept in vain reads: what ended its sleep may be something that nobody told.
+func (s *Service) standing(ctx context.Context, q db.Querier, tx uuid.UUID, expires time.Time, slept bool) (*standing, error) {
+	if status, known := s.waiters.heard(tx); known && !(slept && status == statusWait) {
+		return &standing{status: status, expires: expires}, nil
+	}
+	return s.stand(ctx, q, tx)
+}
+
 // stand reads a prompt, after making this node the one that its answer wakes. nil: it is gone, with its device.
 func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*standing, error) {
 	for {
@@ -203,6 +214,7 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 		if _, err := q.Exec(ctx, `UPDATE mobile_transactions SET node = $2 WHERE tx_id = $1 AND status = 'wait'`, tx, s.Bus.Node()); err != nil {
 			return nil, fmt.Errorf("move prompt to this node: %w", db.Fault(err))
 		}
+		s.wake(node, tx) // which can no longer tell by what it hears
 	}
 }
 
@@ -253,7 +265,11 @@ func (s *Service) respond(ctx context.Context, token string, device uuid.UUID, r
 	case owner == nil:
 		return errToken
 	case status != nil:
-		s.wake(*node, tx)
+		if *node == s.Bus.Node() {
+			s.waiters.settle(tx, *status)
+		} else {
+			s.Bus.Notify(*node, topic, tx.String())
+		}
 		s.Push.Cancel(tx.String())
 		return nil
 	}

@@ -149,7 +149,11 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 }
 
 // Answer passes once the phone has called in.
-func (st *Stage) Answer(ctx context.Context, run *flows.Run, _ flows.Answer) (flows.Outcome, error) {
+func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer) (flows.Outcome, error) {
+	var r Response
+	if fields, err := run.Decode(answer, &r); err != nil || fields != nil {
+		return flows.Stay(fields), err
+	}
 	var e enrolment
 	if _, err := run.State(&e); err != nil {
 		return flows.Outcome{}, err

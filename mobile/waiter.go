@@ -2,34 +2,100 @@ package mobile
 
 import (
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 )
 
-// waiters are the requests of this process that sleep until a prompt, or an enrolment, changes.
+// waiters are the requests of this process that sleep until a prompt, or an enrolment, changes; and what this process
+// knows of the prompts that it opened. A prompt whose row names this node is answered through this process, so that as
+// long as nothing was heard of it, nothing happened to it, and what was heard need not be read again.
 type waiters struct {
-	mu sync.Mutex
-	m  map[uuid.UUID]map[chan struct{}]struct{}
+	mu    sync.Mutex
+	m     map[uuid.UUID]*watch
+	swept time.Time
 }
 
-func newWaiters() *waiters { return &waiters{m: map[uuid.UUID]map[chan struct{}]struct{}{}} }
+// watch is one prompt or enrolment.
+type watch struct {
+	channels map[chan struct{}]struct{}
+	expires  time.Time // of a prompt that this process opened; zero for all else
+	stirred  bool      // something happened that only the database can tell
+	status   string    // how it was answered
+}
 
-// subscribe gives a channel that becomes readable when id is woken. cancel gives it back.
+// sweepEvery is how often what expired is forgotten.
+const sweepEvery = time.Minute
+
+func newWaiters() *waiters { return &waiters{m: map[uuid.UUID]*watch{}} }
+
+func (w *waiters) at(id uuid.UUID) *watch {
+	e := w.m[id]
+	if e == nil {
+		e = &watch{}
+		w.m[id] = e
+	}
+	return e
+}
+
+// opened says that this process opened a prompt, which lives until expires.
+func (w *waiters) opened(id uuid.UUID, now, expires time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.at(id).expires = expires
+	if now.Sub(w.swept) < sweepEvery {
+		return
+	}
+	w.swept = now
+	for id, e := range w.m {
+		if len(e.channels) == 0 && now.After(e.expires) {
+			delete(w.m, id)
+		}
+	}
+}
+
+// heard is what this process knows of a prompt without asking: how it was answered, or that it still waits. known is
+// false when only the database can tell.
+func (w *waiters) heard(id uuid.UUID) (status string, known bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := w.m[id]
+	switch {
+	case e == nil || e.expires.IsZero() || e.stirred:
+		return "", false
+	case e.status != "":
+		return e.status, true
+	}
+	return statusWait, true
+}
+
+// subscribe gives a channel that becomes readable when id changes. cancel gives it back.
 func (w *waiters) subscribe(id uuid.UUID) (wake <-chan struct{}, cancel func()) {
 	ch := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.m[id] == nil {
-		w.m[id] = map[chan struct{}]struct{}{}
+	e := w.at(id)
+	if e.channels == nil {
+		e.channels = map[chan struct{}]struct{}{}
 	}
-	w.m[id][ch] = struct{}{}
+	e.channels[ch] = struct{}{}
 	return ch, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(w.m[id], ch)
-		if len(w.m[id]) == 0 {
+		delete(e.channels, ch)
+		if len(e.channels) == 0 && (e.expires.IsZero() || e.status != "") && w.m[id] == e {
 			delete(w.m, id)
 		}
+	}
+}
+
+// settle tells all who wait for a prompt how it was answered. It never blocks.
+func (w *waiters) settle(id uuid.UUID, status string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e := w.m[id]; e != nil {
+		e.status = status
+		e.nudge()
 	}
 }
 
@@ -37,20 +103,24 @@ func (w *waiters) subscribe(id uuid.UUID) (wake <-chan struct{}, cancel func()) 
 func (w *waiters) wake(id uuid.UUID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	nudge(w.m[id])
+	if e := w.m[id]; e != nil {
+		e.stirred = true
+		e.nudge()
+	}
 }
 
 // wakeAll is for when wake-ups from other nodes may have been lost.
 func (w *waiters) wakeAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, all := range w.m {
-		nudge(all)
+	for _, e := range w.m {
+		e.stirred = true
+		e.nudge()
 	}
 }
 
-func nudge(all map[chan struct{}]struct{}) {
-	for ch := range all {
+func (e *watch) nudge() {
+	for ch := range e.channels {
 		select {
 		case ch <- struct{}{}:
 		default: // woken already
@@ -62,5 +132,8 @@ func nudge(all map[chan struct{}]struct{}) {
 func (w *waiters) count(id uuid.UUID) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.m[id])
+	if e := w.m[id]; e != nil {
+		return len(e.channels)
+	}
+	return 0
 }

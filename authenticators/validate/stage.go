@@ -228,7 +228,7 @@ func (s *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer)
 	if r.SelectedStage != "" {
 		id, err := uuid.Parse(r.SelectedStage)
 		if err != nil || !slices.Contains(st.Choose, id) || run.Stages().Stage(id) == nil {
-			return flows.StayField("selected_stage", "invalid", "Selected stage is invalid"), nil
+			return flows.StayField("selected_stage", "invalid", "Selected stage is invalid"), nil //nolint:nilerr // the person is told
 		}
 		return flows.NextThen(id), nil
 	}

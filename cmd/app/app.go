@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,7 +62,6 @@ type App struct {
 	listener net.Listener
 	channel  string // of new push addresses; "" is the usual
 	setup    string // token of the one-time setup link
-	ready    chan struct{}
 
 	setupElsewhere bool
 }
@@ -76,7 +76,7 @@ func database(ctx context.Context, c Config, log *slog.Logger, tracer pgx.QueryT
 	url := c.Database.URL
 	conns := c.Database.MaxConnections
 	if conns == 0 {
-		conns = max(16, 4*int32(runtime.GOMAXPROCS(0))) //nolint:gosec // a number of processors
+		conns = max(16, 4*int32(runtime.GOMAXPROCS(0)))
 	}
 	var managed *db.Managed
 	if url == "" {
@@ -119,7 +119,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *App, err error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	a := &App{config: c, log: o.Log, metrics: prometheus.NewRegistry(), ready: make(chan struct{})}
+	a := &App{config: c, log: o.Log, metrics: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -268,7 +268,8 @@ func (a *App) Run(ctx context.Context) error {
 		}
 		failed <- server.Serve(a.listener)
 	}()
-	close(a.ready)
+	// The start used memory that serving does not need again: the schema's reflection, a password hash.
+	debug.FreeOSMemory()
 	a.log.Info("serving", "url", a.URL(), "node", a.Node(), "version", Version)
 	select {
 	case err := <-failed:

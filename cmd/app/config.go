@@ -153,7 +153,7 @@ func (c *Config) secretKeys(make func() string) ([]string, error) {
 				return nil, fmt.Errorf("keep the secret key: %w", err)
 			}
 		case errors.Is(err, os.ErrExist):
-			raw, err := os.ReadFile(path) //nolint:gosec // the administrator's own directory
+			raw, err := os.ReadFile(path)
 			if err != nil {
 				return nil, fmt.Errorf("read the secret key: %w", err)
 			}

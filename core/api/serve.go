@@ -78,7 +78,7 @@ func (a *API) request(c *gin.Context, rt *route) *Request {
 func (a *API) run(r *Request, rt *route, fn func(ctx context.Context, r *Request) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			err = &fault.Error{Kind: fault.Internal, Code: "internal", Detail: internalText, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}

@@ -50,7 +50,7 @@ func (s *Store) validate(ctx context.Context, tx pgx.Tx, c *resource.Change[Bran
 }
 
 // CurrentBrand is what a page needs to look right before anyone has logged in. A flow that is not set is left out.
-type CurrentBrand struct { //nolint:revive // the contract's name of the component
+type CurrentBrand struct {
 	MatchedDomain      string       `json:"matched_domain" api:"required"`
 	Title              string       `json:"branding_title" api:"required"`
 	Logo               string       `json:"branding_logo" api:"required"`

@@ -180,7 +180,7 @@ func (l *Log) perMonth(ctx context.Context, r *api.Request, _ api.None) ([]Coord
 }
 
 // EventTopPerUser is an application and how it is used.
-type EventTopPerUser struct { //nolint:revive // the contract's name of the component
+type EventTopPerUser struct {
 	Application   map[string]any `json:"application" api:"required"`
 	CountedEvents int            `json:"counted_events" api:"required"`
 	UniqueUsers   int            `json:"unique_users" api:"required"`

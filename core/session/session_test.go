@@ -70,7 +70,7 @@ func with(c *http.Cookie) *http.Request {
 	return r
 }
 
-func (b *bundle) load(t *testing.T, ctx context.Context, c *http.Cookie) *session.Session { //nolint:revive // the testing.T comes first
+func (b *bundle) load(t *testing.T, ctx context.Context, c *http.Cookie) *session.Session {
 	t.Helper()
 	s, err := b.Load(ctx, with(c))
 	if err != nil {
@@ -79,7 +79,7 @@ func (b *bundle) load(t *testing.T, ctx context.Context, c *http.Cookie) *sessio
 	return s
 }
 
-func (b *bundle) login(t *testing.T, ctx context.Context, o session.LoginOptions) (*session.Session, *http.Cookie) { //nolint:revive // the testing.T comes first
+func (b *bundle) login(t *testing.T, ctx context.Context, o session.LoginOptions) (*session.Session, *http.Cookie) {
 	t.Helper()
 	sess, _, err := b.Start(ctx, with(nil))
 	if err != nil {

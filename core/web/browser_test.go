@@ -377,6 +377,7 @@ func screens(f *fake) []screen {
 	away.fail = slices.Repeat([]int{503}, 1000)
 	f.data["/authenticators/mobile/018f6f7e-0000-7000-8000-00000000000a/enrollment_status/"] = object{"status": "waiting"}
 	account(f)
+	out = append(out, codeScreens(f)...)
 	return append(out, []screen{
 		{name: "away", path: "/if/flow/away/", ready: "The server is busy or starting."},
 		{name: "missing-flow", path: "/if/flow/none/", ready: "There is nothing here"},

@@ -159,8 +159,9 @@ func (br *Browser) PrepareContext(ctx context.Context, t testing.TB, post bool, 
 		req.Answer = answer(t, body)
 	}
 	ctx = event.WithOrigin(ctx, origin)
+	engine := br.Engine
 	return func() Page {
-		reply, err := br.Engine.Serve(ctx, req)
+		reply, err := engine.Serve(ctx, req)
 		br.keep(reply.Cookies)
 		return br.bench.page(reply, err)
 	}

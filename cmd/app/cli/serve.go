@@ -28,7 +28,7 @@ func (s *serveCmd) Run(e *env) error {
 	a, err := app.Open(e.ctx, c, app.Options{Log: c.Logger(e.err)})
 	if err != nil {
 		if errors.Is(err, context.Canceled) && e.ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the person stopped it
 		}
 		return err
 	}

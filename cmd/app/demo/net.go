@@ -46,7 +46,7 @@ func post(ctx context.Context, url, token string, body []byte, into any) error {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(req) //nolint:gosec // our own server
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("call %s: %w", url, err)
 	}

@@ -246,7 +246,7 @@ func TestUnion(t *testing.T) {
 func TestOneNameForTwoTypes(t *testing.T) {
 	t.Parallel()
 	s := schema.NewSet()
-	type pet struct { //nolint:unused // its name is what counts
+	type pet struct {
 		Other string `json:"other"`
 	}
 	if _, err := s.Ref(reflect.TypeFor[person](), schema.Response); err != nil {

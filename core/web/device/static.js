@@ -1,9 +1,23 @@
 // Recovery codes; they have letters.
 import { codePage } from "../flow/code.js";
 
-export const label = () => ({ name: "Recovery code", hint: "One of the codes that you put away", icon: "list" });
+/** A warning when few codes are left, else null. */
+function warning({ codes_left: left }) {
+  if (left === undefined) return null;
+  if (left === 0) return "No code is left. Use another way, or ask your administrator.";
+  return left === 1 ? "This is your last code. Make new ones in your account afterwards."
+    : `Only ${left} codes are left. Make new ones in your account soon.`;
+}
 
-export default (ctx) => codePage(ctx, {
-  heading: "Enter a recovery code", label: "Recovery code", hint: "Each code works once.",
-  attributes: { inputmode: "text", autocomplete: "off" },
+export const label = ({ challenge }) => ({
+  name: "Recovery code", icon: "list",
+  hint: challenge.codes_left === undefined ? "One of the codes that you put away" : `${challenge.codes_left || "None"} left`,
 });
+
+export default function render(ctx) {
+  const warned = warning(ctx.device.challenge);
+  return codePage(ctx, {
+    heading: "Enter a recovery code", label: "Recovery code", hint: ["Each code works once.", warned].filter(Boolean).join(" "),
+    attributes: { inputmode: "text", autocomplete: "off" },
+  });
+}

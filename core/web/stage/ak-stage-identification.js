@@ -1,10 +1,11 @@
 // Who is it? A name, and the password too where the stage asks for both.
 import { h, link, safeURL } from "../flow/dom.js";
 import { form, field } from "../flow/form.js";
+import { autofill } from "../flow/autofill.js";
 
 const words = { username: "Username", email: "E-mail", upn: "User principal name" };
 
-export default function render({ challenge, root, submit }) {
+export default function render({ challenge, root, submit, signal }) {
   const kinds = challenge.user_fields ?? [];
   const texts = kinds.map((k, i) => (i ? words[k]?.toLowerCase() : words[k]) ?? k);
   const label = texts.length > 1 ? `${texts.slice(0, -1).join(", ")} or ${texts.at(-1)}` : texts[0];
@@ -23,6 +24,8 @@ export default function render({ challenge, root, submit }) {
     }
     page = form({ fields, action: challenge.primary_action || "Continue", send: submit });
     root.append(page.element);
+    autofill({ url: challenge.passwordless_url, input: fields.uid_field.input, signal,
+      error: (string) => page.errors({ uid_field: [{ string }] }) });
   }
 
   // Sources with a challenge of another kind need a script of their own; they bring their own page.
@@ -33,7 +36,7 @@ export default function render({ challenge, root, submit }) {
   }
 
   const links = [
-    link(challenge.passwordless_url, "Use a security key"),
+    link(challenge.passwordless_url, "Sign in with a passkey"),
     link(challenge.recovery_url, "Forgot your password?"),
     link(challenge.enroll_url, "Sign up"),
   ].filter(Boolean);

@@ -33,7 +33,8 @@ export function executor(slug, onAway) {
     try {
       const response = await fetch(url, request(method, body, controller.signal));
       const date = Date.parse(response.headers.get("Date"));
-      if (date) skew = date - Date.now();
+      // The header has whole seconds: what is less apart is not apart.
+      if (date) skew = Math.abs(date - Date.now()) < 2000 ? 0 : date - Date.now();
       if ([502, 503, 504].includes(response.status)) {
         throw new Away(response.status, Number(response.headers.get("Retry-After")) || 0);
       }

@@ -1,0 +1,55 @@
+package authenticators
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"countersign/flows"
+)
+
+// UserVerification is whether an authenticator must check that it is its owner who uses it: by a PIN, a finger, a face.
+type UserVerification string
+
+// The values (WebAuthn §5.8.6).
+const (
+	VerificationRequired    UserVerification = "required"
+	VerificationPreferred   UserVerification = "preferred"
+	VerificationDiscouraged UserVerification = "discouraged"
+)
+
+// Enum lists the values.
+func (UserVerification) Enum() []string {
+	return []string{string(VerificationRequired), string(VerificationPreferred), string(VerificationDiscouraged)}
+}
+
+// SchemaName is the component's name.
+func (UserVerification) SchemaName() string { return "UserVerificationEnum" }
+
+// Rules are what a validation stage demands of the devices that it takes.
+type Rules struct {
+	UserVerification UserVerification
+	DeviceTypes      []uuid.UUID // makes of authenticator, by AAGUID; none: all
+}
+
+// Ruled is a Method that heeds rules.
+type Ruled interface {
+	// Under is the method as it acts under the rules of a stage.
+	Under(r Rules) Method
+}
+
+// Passwordless is a Method by which somebody who has not said a name can sign in.
+type Passwordless interface {
+	// OfferAnyone prepares what is asked of whoever it may be. Answering it names the pending user of the run.
+	OfferAnyone(ctx context.Context, run *flows.Run) (*Offer, error)
+}
+
+// Anyone is the uid of an offer by OfferAnyone (core.md §3.2).
+const Anyone = "-1"
+
+// Proof is what an answer proved, for the event and the session. A Method whose offer stands for several devices, or
+// that learns more than that one was there, leaves it in the offer.
+type Proof struct {
+	UID, Name    string // of the device
+	UserVerified bool   // the device checked that it is its owner
+}

@@ -1,0 +1,18 @@
+// Package bench measures the server: how many approvals it does in a second against what PostgreSQL alone could do, how
+// soon the browser hears of an answer, and how much memory waiting costs.
+//
+// It owns the measured scene (people, phones, sessions, a flow), a lean HTTP client that leaves the processors to the
+// server, and the comparison. It changes nothing in the server: all goes over TCP, and what the server sends to PostgreSQL
+// is seen by a pgx tracer.
+//
+//	one managed PostgreSQL, fsync on
+//	   ▲ app.Open ◀─ TCP ─ browser, phone      A: approvals, c at a time
+//	   ▲ pgx alone                             B: the durable statements of A, c at a time
+//	   A B B A A B B A …                       noise of the machine hits both
+//
+// One approval is: the browser's POST of selected_challenge (the server commits the prompt and pushes) → the held POST that
+// waits → the phone's POST receive_response (the server commits the answer) → the browser's 302 (the server commits the plan).
+//
+// The statements of B are those that the tracer saw in one approval, without the reads, in the same batches, with keys of
+// the same sizes on the same tables. So B follows the server when its statements change.
+package bench

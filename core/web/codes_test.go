@@ -1,0 +1,146 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+const otpKey = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+// appSetUp is the challenge that sets an authenticator app up.
+func appSetUp() object {
+	return person("ak-stage-authenticator-totp", object{
+		"config_url": "otpauth://totp/Team%20Countersign:ada.lovelace?secret=" + otpKey + "&algorithm=SHA1&digits=6&period=30&issuer=Team%20Countersign",
+		"qr_code":    enrolment()["qr_code"],
+	})
+}
+
+// recoveryCodes is the challenge that hands recovery codes out.
+func recoveryCodes() object {
+	return person("ak-stage-authenticator-static", object{
+		"codes": []string{"abcdefghjkmn", "pqrstuvwxyz2", "3456789abcde", "fghjkmnpqrst", "uvwxyz234567", "89abcdefghjk"},
+	})
+}
+
+// codeScreens are the pages about codes.
+func codeScreens(f *fake) []screen {
+	keyOnly := appSetUp()
+	delete(keyOnly, "qr_code")
+	locked := validate(device("static", "2", object{"device_name": "Static Token", "codes_left": 2}))
+	var out []screen
+	for _, s := range []screen{
+		{name: "app", ready: "The 6 digits"}, {name: "app-key", ready: "ABCD"}, {name: "app-wrong", ready: "Code does not match"},
+		{name: "codes", ready: "I have saved them"}, {name: "codes-locked", ready: "Try again in 8 seconds."}, {name: "codes-choice", ready: "2 left"},
+	} {
+		s.path = "/if/flow/" + s.name + "/"
+		f.flow(s.name, step{challenge: map[string]object{
+			"app": appSetUp(), "app-key": keyOnly, "app-wrong": wrong(appSetUp(), "code", "invalid", "Code does not match"), "codes": recoveryCodes(),
+			"codes-locked": wrong(locked, "code", "throttled", "Too many wrong codes. Try again in 8 seconds."),
+			"codes-choice": validate(
+				device("totp", "1", object{"device_name": "TOTP Authenticator"}), device("totp", "3", object{"device_name": "Work phone"}),
+				device("static", "2", object{"device_name": "Static Token", "codes_left": 2})),
+		}[s.name]})
+		out = append(out, s)
+	}
+	return out
+}
+
+// Both set-ups with the keyboard alone.
+func TestSetUpWithTheKeyboard(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, newBrowser(t))
+	app := appSetUp()
+	s := f.flow("set-up",
+		step{app, func(_ *call, body object) object {
+			if body["code"] != "012345" {
+				return wrong(app, "code", "invalid", "Code does not match")
+			}
+			return nil
+		}},
+		step{challenge: recoveryCodes()},
+	)
+
+	b.do(chromedp.Navigate(f.URL + "/if/flow/set-up/"))
+	b.heading("Add an authenticator app")
+	if got := b.eval("document.querySelector('.qr img').naturalWidth > 0"); got != "true" {
+		t.Error("the QR code is not drawn")
+	}
+	b.tabTo("Can’t scan?")
+	b.keys(kb.Enter)
+	b.until("document.querySelector('details').open")
+	if got := b.eval("[...document.querySelectorAll('.key span')].map((e) => e.textContent).join(' ')"); got != `"ABCD EFGH IJKL MNOP QRST UVWX YZ23 4567"` {
+		t.Errorf("the key reads %s", got)
+	}
+	copied := func(label string) {
+		t.Helper()
+		b.tabTo(label)
+		b.keys(kb.Enter)
+		b.until("['Copied', 'Copy by hand'].includes(document.activeElement.innerText)")
+	}
+	copied("Copy the key")
+	b.keys(kb.Tab)
+	b.until("document.activeElement.name === 'code'")
+	b.keys("999 999" + kb.Enter)
+	b.until("document.activeElement.getAttribute('aria-invalid') === 'true'")
+	if b.eval("document.querySelector('details').open") != "true" {
+		t.Error("what was opened is closed after a wrong code")
+	}
+	b.keys("012 345" + kb.Enter)
+
+	b.heading("Save your recovery codes")
+	if got := b.eval("[...document.querySelectorAll('.codes li')].map((e) => e.textContent).slice(0, 2)"); got != `["abcd-efgh-jkmn","pqrs-tuvw-xyz2"]` {
+		t.Errorf("the codes read %s", got)
+	}
+	b.eval(`(((make) => (URL.createObjectURL = (blob) => (blob.text().then((t) => (window.saved = t)), make(blob))))(URL.createObjectURL.bind(URL)), 0)`)
+	copied("Copy")
+	b.tabTo("Download")
+	b.keys(kb.Enter)
+	b.until("window.saved?.includes('ada.lovelace at Countersign') && window.saved.includes('89ab-cdef-ghjk')")
+	b.tabTo("I have saved them")
+	b.keys(kb.Enter)
+	b.until("location.pathname === '/arrived'")
+	var got []string
+	for _, p := range s.sent() {
+		delete(p, "component")
+		line, _ := json.Marshal(p)
+		got = append(got, string(line))
+	}
+	if want := []string{`{"code":"999999"}`, `{"code":"012345"}`, `{}`}; !slices.Equal(got, want) {
+		t.Errorf("sent %s, want %s", got, want)
+	}
+	if c := b.complained(); len(c) > 0 {
+		t.Errorf("the browser complained: %v", c)
+	}
+}
+
+// On paper there are the codes and whose they are, in black on white, and nothing else.
+func TestPrintedCodes(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, newBrowser(t))
+	f.flow("codes", step{challenge: recoveryCodes()})
+	b.media("prefers-color-scheme", "dark")
+	b.do(chromedp.Navigate(f.URL + "/if/flow/codes/"))
+	b.heading("Save your recovery codes")
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+		return err
+	}))
+	text := b.eval("document.body.innerText")
+	if !strings.Contains(text, "Recovery codes for ada.lovelace at Countersign") || !strings.Contains(text, "89ab-cdef-ghjk") ||
+		strings.Contains(text, "Cancel") || strings.Contains(text, "saved") || strings.Contains(text, "Not you?") {
+		t.Errorf("printed: %s", text)
+	}
+	if got := b.eval("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('.codes')).color]"); got != `["rgb(255, 255, 255)","rgb(0, 0, 0)"]` {
+		t.Errorf("colours: %s", got)
+	}
+}
