@@ -83,6 +83,7 @@ type Request struct {
 	Title   string // the brand's
 	BaseURL string
 	Cookies []*http.Cookie // that the browser sent
+	Early   *Early         // the plan, if it was read along with the session
 }
 
 // Reply is what the browser gets: go on (302 to the same URL), or a challenge.
@@ -111,6 +112,7 @@ func (e *Engine) Serve(ctx context.Context, req Request) (Reply, error) {
 		if !errors.Is(err, ErrOvertaken) {
 			return reply, err
 		}
+		req.Early = nil
 		if tries == 3 || req.Post && met == nil {
 			return Reply{Continue: true}, nil
 		}
@@ -126,14 +128,17 @@ type position struct {
 // serve is one try. met is where the first try found the stored plan; nil if there was none to meet.
 func (e *Engine) serve(ctx context.Context, req Request, met **position) (reply Reply, err error) {
 	key := turnKey{session: req.Session.UUID, flow: req.Slug}
-	overtaken, end, err := e.turns.take(ctx, key)
+	overtaken, waited, end, err := e.turns.take(ctx, key)
 	if err != nil {
 		return Reply{}, err
 	}
 	advanced := false
 	defer func() { end(advanced) }()
+	if waited {
+		req.Early = nil
+	}
 
-	cat, flow, plan, err := e.load(ctx, req)
+	cat, flow, plan, err := e.load(ctx, req, req.Early)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -256,7 +261,7 @@ func (e *Engine) sleep(ctx context.Context, run *Run, entry *Entry, req Request,
 	if gone != nil {
 		return Outcome{}, gone
 	}
-	_, again, err := e.turns.take(ctx, key)
+	_, _, again, err := e.turns.take(ctx, key)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -20,8 +20,39 @@ import (
 // got the new key. The browser comes back with what it has by then.
 var errStale = errors.New("the session changed under the request")
 
+// Early is a plan that was read along with the session, before the request had its turn.
+type Early struct {
+	flow uuid.UUID
+	stored
+}
+
+// stored is what the database has about a plan. version is nil where there is none.
+type stored struct {
+	epoch   int64
+	version *int64
+	raw     []byte
+	updated *time.Time
+}
+
+func (s *stored) targets() []any { return []any{&s.epoch, &s.version, &s.raw, &s.updated} }
+
+// Early prepares to read the plan of a flow along with the session.
+func (e *Engine) Early(slug string) (*Early, *session.Along) {
+	p := &Early{}
+	if f := e.catalogue.Load().Slug(slug); f != nil {
+		p.flow = f.PK
+	}
+	return p, &session.Along{
+		Columns: `, e.epoch, p.version, p.plan, p.updated`,
+		Join:    ` CROSS JOIN flow_epoch e LEFT JOIN flow_plans p ON p.session_uuid = s.session_uuid AND p.flow_uuid = $3`,
+		Args:    []any{p.flow}, Into: p.targets(),
+	}
+}
+
 // load reads the plan, and the catalogue if it grew old, in one round trip when nothing changed.
-func (e *Engine) load(ctx context.Context, req Request) (*Catalogue, *Flow, *Plan, error) {
+//
+// early, if not nil, is taken for the first look. It may be behind the turn: then the commit's compare-and-set finds out.
+func (e *Engine) load(ctx context.Context, req Request, early *Early) (*Catalogue, *Flow, *Plan, error) {
 	cat := e.catalogue.Load()
 	for {
 		var flowID uuid.UUID
@@ -29,20 +60,22 @@ func (e *Engine) load(ctx context.Context, req Request) (*Catalogue, *Flow, *Pla
 		if flow != nil {
 			flowID = flow.PK
 		}
-		var epoch int64
-		var version *int64
-		var raw []byte
-		var updated *time.Time
-		var alive bool
-		var holder *int
-		err := e.pool.QueryRow(ctx, `SELECT e.epoch, p.version, p.plan, p.updated, s.session_uuid IS NOT NULL, s.user_id FROM flow_epoch e
-			LEFT JOIN sessions s ON s.session_uuid = $1
-			LEFT JOIN flow_plans p ON p.session_uuid = $1 AND p.flow_uuid = $2`, req.Session.UUID, flowID).
-			Scan(&epoch, &version, &raw, &updated, &alive, &holder)
-		if err != nil {
-			return nil, nil, nil, fmt.Errorf("load plan: %w", db.Fault(err))
+		var st stored
+		alive, holder := true, (*int)(nil)
+		if early != nil && early.epoch != 0 && early.flow == flowID {
+			st = early.stored
+		} else {
+			err := e.pool.QueryRow(ctx, `SELECT e.epoch, p.version, p.plan, p.updated, s.session_uuid IS NOT NULL, s.user_id FROM flow_epoch e
+				LEFT JOIN sessions s ON s.session_uuid = $1
+				LEFT JOIN flow_plans p ON p.session_uuid = $1 AND p.flow_uuid = $2`, req.Session.UUID, flowID).
+				Scan(append(st.targets(), &alive, &holder)...)
+			if err != nil {
+				return nil, nil, nil, fmt.Errorf("load plan: %w", db.Fault(err))
+			}
 		}
-		if epoch != cat.epoch {
+		early = nil
+		if st.epoch != cat.epoch {
+			var err error
 			if cat, err = e.refresh(ctx, cat); err != nil {
 				return nil, nil, nil, err
 			}
@@ -54,14 +87,14 @@ func (e *Engine) load(ctx context.Context, req Request) (*Catalogue, *Flow, *Pla
 		if who := req.Session.Who(); !alive || holder != nil && (who == nil || who.ID != *holder) {
 			return nil, nil, nil, errStale
 		}
-		if version == nil {
+		if st.version == nil {
 			return cat, flow, nil, nil
 		}
-		plan, err := decodePlan(raw, *version)
+		plan, err := decodePlan(st.raw, *st.version)
 		if err != nil || plan.Format != planFormat { // of another release: plan anew over it
-			plan = &Plan{version: *version, DoneAt: time.Unix(1, 0)}
+			plan = &Plan{version: *st.version, DoneAt: time.Unix(1, 0)}
 		}
-		plan.touched = *updated
+		plan.touched = *st.updated
 		return cat, flow, plan, nil
 	}
 }

@@ -27,15 +27,16 @@ type turn struct {
 
 func newTurns() *turns { return &turns{m: map[turnKey]*turn{}} }
 
-// take waits for its turn. overtaken tells whether the plan moved on since seen was taken; end gives the turn back
-// and says whether the holder moved the plan.
-func (t *turns) take(ctx context.Context, key turnKey) (overtaken bool, end func(advanced bool), err error) {
+// take waits for its turn; waited tells whether anybody else had it or waited too. overtaken tells whether the plan moved
+// on since this request asked for its turn; end gives the turn back and says whether the holder moved the plan.
+func (t *turns) take(ctx context.Context, key turnKey) (overtaken, waited bool, end func(advanced bool), err error) {
 	t.mu.Lock()
 	e := t.m[key]
 	if e == nil {
 		e = &turn{sem: make(chan struct{}, 1)}
 		t.m[key] = e
 	}
+	waited = e.users > 0
 	e.users++
 	seen := e.advances
 	t.mu.Unlock()
@@ -44,12 +45,12 @@ func (t *turns) take(ctx context.Context, key turnKey) (overtaken bool, end func
 	case e.sem <- struct{}{}:
 	case <-ctx.Done():
 		t.leave(key, e)
-		return false, nil, ctx.Err()
+		return false, waited, nil, ctx.Err()
 	}
 	t.mu.Lock()
 	overtaken = e.advances != seen
 	t.mu.Unlock()
-	return overtaken, func(advanced bool) {
+	return overtaken, waited, func(advanced bool) {
 		t.mu.Lock()
 		if advanced {
 			e.advances++

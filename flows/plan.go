@@ -48,6 +48,7 @@ type Step struct {
 // Context is what stages tell each other. The JSON names are the reserved ones of core.md §1.4.
 type Context struct {
 	PendingUser           int            `json:"pending_user,omitempty"` // 0 is nobody
+	PendingUserShown      *Shown         `json:"pending_user_shown,omitempty"`
 	PendingUserIdentifier string         `json:"pending_user_identifier,omitempty"`
 	Pretended             string         `json:"pretended,omitempty"` // the name of a user who does not exist but is treated as if
 	UserBackend           string         `json:"user_backend,omitempty"`
@@ -58,6 +59,12 @@ type Context struct {
 	DenyMessage           string         `json:"deny_message,omitempty"`
 	Application           string         `json:"application,omitempty"` // the name of the application that asked for the login
 	Source                string         `json:"source,omitempty"`
+}
+
+// Shown is what challenges show of the pending user. It is as old as the login.
+type Shown struct {
+	Username string `json:"username"`
+	Name     string `json:"name"`
 }
 
 // Finished tells whether the flow was walked to its end.

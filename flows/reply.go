@@ -113,7 +113,7 @@ func (e *Engine) failed(ctx context.Context, run *Run, entry *Entry, err error) 
 
 // envelope fills what every challenge of a stage has.
 func (e *Engine) envelope(ctx context.Context, run *Run, c Challenge) error {
-	u, err := run.PendingUser(ctx)
+	u, err := run.shown(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (e *Engine) envelope(ctx context.Context, run *Run, c Challenge) error {
 	return nil
 }
 
-func avatar(u *user.User) string {
+func avatar(u *Shown) string {
 	if u == nil {
 		return user.Avatar("", "")
 	}

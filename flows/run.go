@@ -176,8 +176,21 @@ func (r *Run) SetPendingUser(u *user.User) {
 	if u.ID == 0 {
 		r.Context.Pretended = u.Username
 	}
+	r.Context.PendingUserShown = &Shown{Username: u.Username, Name: u.Name}
 	r.users[u.ID] = u
 	r.dirty = true
+}
+
+// shown is what challenges show of PendingUser; nil for nobody. It asks the database only about whom no stage named.
+func (r *Run) shown(ctx context.Context) (*Shown, error) {
+	if s := r.Context.PendingUserShown; s != nil && (r.Context.PendingUser != 0 || r.Context.Pretended != "") {
+		return s, nil
+	}
+	u, err := r.PendingUser(ctx)
+	if err != nil || u == nil {
+		return nil, err
+	}
+	return &Shown{Username: u.Username, Name: u.Name}, nil
 }
 
 // Query is the query string of the page that the flow is shown on.

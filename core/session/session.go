@@ -75,6 +75,18 @@ type Auth struct {
 // minute. A request from another address than the last is held against the session's bindings (core.md §2.3); a broken
 // one ends the session. nil and no error: no cookie, or one that is forged, expired, ended, or of a user who is not active.
 func (s *Store) Load(ctx context.Context, r *http.Request) (*Session, error) {
+	return s.LoadWith(ctx, r, nil)
+}
+
+// Along is what LoadWith reads in the same query as the session, from tables joined to it (its alias is s). Columns
+// begins with a comma; Args are $3 and on; Into are the targets of the columns.
+type Along struct {
+	Columns, Join string
+	Args, Into    []any
+}
+
+// LoadWith is Load that reads along something else. It means nothing when there is no session.
+func (s *Store) LoadWith(ctx context.Context, r *http.Request, along *Along) (*Session, error) {
 	c, err := r.Cookie(CookieName)
 	if err != nil {
 		return nil, nil //nolint:nilerr // no cookie is no session
@@ -83,27 +95,39 @@ func (s *Store) Load(ctx context.Context, r *http.Request) (*Session, error) {
 	if key == "" {
 		return nil, nil
 	}
-	sess, err := s.byKey(ctx, key)
+	sess, err := s.byKey(ctx, key, along)
 	if err != nil || sess == nil {
 		return nil, err
 	}
 	return s.use(ctx, sess)
 }
 
-func (s *Store) byKey(ctx context.Context, key string) (*Session, error) {
+// The query of byKey, in the parts between which Along goes.
+const (
+	byKeyColumns = `SELECT s.session_uuid, s.auth, s.created, s.last_used, s.expires, s.last_ip, s.last_user_agent,
+			u.id, u.uuid, u.username, u.name, u.email, u.type, u.attributes,
+			CASE WHEN u.id IS NULL THEN false ELSE user_is_superuser(u.id) END`
+	byKeyFrom  = ` FROM sessions s LEFT JOIN users u ON u.id = s.user_id AND u.is_active`
+	byKeyWhere = ` WHERE s.key_hash = $1 AND s.expires > $2 AND (s.user_id IS NULL OR u.id IS NOT NULL)`
+)
+
+func (s *Store) byKey(ctx context.Context, key string, along *Along) (*Session, error) {
 	sess := &Session{key: key}
 	var id *int
 	var uid *uuid.UUID
 	var username, name, email, kind *string
 	var attributes map[string]any
 	var superuser bool
-	err := s.Pool.QueryRow(ctx, `SELECT s.session_uuid, s.auth, s.created, s.last_used, s.expires, s.last_ip, s.last_user_agent,
-			u.id, u.uuid, u.username, u.name, u.email, u.type, u.attributes,
-			CASE WHEN u.id IS NULL THEN false ELSE user_is_superuser(u.id) END
-		FROM sessions s LEFT JOIN users u ON u.id = s.user_id AND u.is_active
-		WHERE s.key_hash = $1 AND s.expires > $2 AND (s.user_id IS NULL OR u.id IS NOT NULL)`, secret.Hash(key), s.Now()).
-		Scan(&sess.UUID, &sess.Auth, &sess.Created, &sess.LastUsed, &sess.Expires, &sess.LastIP, &sess.LastAgent,
-			&id, &uid, &username, &name, &email, &kind, &attributes, &superuser)
+	sql, args := byKeyColumns+byKeyFrom+byKeyWhere, []any{secret.Hash(key), s.Now()}
+	into := []any{
+		&sess.UUID, &sess.Auth, &sess.Created, &sess.LastUsed, &sess.Expires, &sess.LastIP, &sess.LastAgent,
+		&id, &uid, &username, &name, &email, &kind, &attributes, &superuser,
+	}
+	if along != nil {
+		sql = byKeyColumns + along.Columns + byKeyFrom + along.Join + byKeyWhere
+		args, into = append(args, along.Args...), append(into, along.Into...)
+	}
+	err := s.Pool.QueryRow(ctx, sql, args...).Scan(into...)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil

@@ -96,7 +96,8 @@ func frameable(r *api.Request) { r.Writer.Header().Set("X-Frame-Options", "SAMEO
 
 // serve runs one request of the executor.
 func (x *Executor) serve(ctx context.Context, r *api.Request, post bool, body flows.Answer) error {
-	sess, cookies, err := x.session(ctx, r)
+	early, along := x.Engine.Early(r.Param("flow_slug"))
+	sess, cookies, err := x.session(ctx, r, along)
 	if errors.Is(err, errElsewhere) {
 		return r.JSON(http.StatusOK, flows.Leave(r.Query().Get("query")))
 	}
@@ -114,7 +115,7 @@ func (x *Executor) serve(ctx context.Context, r *api.Request, post bool, body fl
 	}
 	reply, err := x.Engine.Serve(ctx, flows.Request{
 		Slug: r.Param("flow_slug"), Post: post, Answer: body, Query: query, Next: r.Query().Get("next"),
-		Session: sess, Actor: r.Actor, Origin: origin, Title: brand.Title, BaseURL: r.BaseURL(), Cookies: r.HTTP.Cookies(),
+		Session: sess, Actor: r.Actor, Origin: origin, Title: brand.Title, BaseURL: r.BaseURL(), Cookies: r.HTTP.Cookies(), Early: early,
 	})
 	if err != nil {
 		return err
@@ -136,8 +137,8 @@ var errElsewhere = errors.New("logged in from another tab")
 
 // session finds the browser's session, or begins one, and who calls: the holder of a bearer token if there is one, else
 // who is logged in.
-func (x *Executor) session(ctx context.Context, r *api.Request) (*session.Session, []*http.Cookie, error) {
-	sess, err := x.Sessions.Load(ctx, r.HTTP)
+func (x *Executor) session(ctx context.Context, r *api.Request, along *session.Along) (*session.Session, []*http.Cookie, error) {
+	sess, err := x.Sessions.LoadWith(ctx, r.HTTP, along)
 	if err != nil {
 		return nil, nil, err
 	}

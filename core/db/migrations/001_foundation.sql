@@ -229,7 +229,6 @@ CREATE TABLE mobile_transactions (
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX mobile_transactions_pending_key ON mobile_transactions (device) WHERE status = 'wait';
 CREATE INDEX mobile_transactions_user_idx ON mobile_transactions (user_id, created DESC);
-CREATE INDEX mobile_transactions_source_idx ON mobile_transactions (source, created DESC);
 CREATE INDEX mobile_transactions_created_idx ON mobile_transactions (created);
 
 CREATE TABLE events (

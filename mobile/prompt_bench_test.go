@@ -1,0 +1,61 @@
+package mobile
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"countersign/mobile/wire"
+)
+
+// One answer of a phone: check of the token, decision, event, commit.
+func BenchmarkAnswer(b *testing.B) {
+	x := setup(b)
+	device, token := x.phone(x.user)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		tx := x.ask(device, x.user, x.service.Bus.Node())
+		b.StartTimer()
+		err := x.service.respond(b.Context(), token, device, wire.Response{TxID: tx.String(), SelectedItem: "22"})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// What opening a prompt reads, for a user with a history at an address with a longer one.
+func BenchmarkAim(b *testing.B) {
+	x := setup(b)
+	device, _ := x.phone(x.user)
+	other := x.makeUser("babbage")
+	for owner, n := range map[int]int{x.user: 50, other: 5000} {
+		x.exec(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, status, mode, items, correct, context, node, created, expires)
+			SELECT gen_random_uuid(), $1, $2, '192.0.2.1', 'accept', 'number_matching_3', '{111}', '111', '{}', $1, now(), now() FROM generate_series(1, $3)`,
+			device, owner, n)
+	}
+	x.exec(`ANALYZE mobile_transactions`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if t, err := x.service.aim(b.Context(), x.pool, device, "192.0.2.1"); err != nil || t == nil || !t.known {
+			b.Fatal(t, err)
+		}
+	}
+}
+
+// Waking one of many who wait.
+func BenchmarkWake(b *testing.B) {
+	w := newWaiters()
+	for range 10_000 {
+		_, cancel := w.subscribe(uuid.New())
+		defer cancel()
+	}
+	id := uuid.New()
+	wake, cancel := w.subscribe(id)
+	defer cancel()
+	b.ReportAllocs()
+	for b.Loop() {
+		w.wake(id)
+		<-wake
+	}
+}
