@@ -8,7 +8,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"countersign/core/api/schema"
 	"countersign/core/db"
+	"countersign/core/fault"
 )
 
 // DeviceType is a make of WebAuthn authenticator. The all-zero AAGUID stands for those that are not known.
@@ -27,7 +29,7 @@ func DeviceTypes(ctx context.Context, q db.Querier, ids ...[]uuid.UUID) (map[uui
 	if len(all) == 0 {
 		return out, nil
 	}
-	rows, err := q.Query(ctx, `SELECT aaguid, description FROM webauthn_device_types WHERE aaguid = ANY($1)`, all)
+	rows, err := q.Query(ctx, `SELECT aaguid, description FROM webauthn_device_types WHERE aaguid = ANY($1) AND NOT revoked`, all)
 	if err != nil {
 		return nil, fmt.Errorf("read device types: %w", db.Fault(err))
 	}
@@ -39,4 +41,29 @@ func DeviceTypes(ctx context.Context, q db.Querier, ids ...[]uuid.UUID) (map[uui
 		out[t.AAGUID] = t
 	}
 	return out, nil
+}
+
+// CheckDeviceTypes adds to fields what a list of makes names that is not there.
+func CheckDeviceTypes(ctx context.Context, q db.Querier, fields fault.Fields, field string, list []uuid.UUID) error {
+	found, err := DeviceTypes(ctx, q, list)
+	if err != nil {
+		return err
+	}
+	for _, id := range list {
+		if _, ok := found[id]; !ok {
+			fields.Add(field, "does_not_exist", schema.InvalidPK(id.String()))
+		}
+	}
+	return nil
+}
+
+// DeviceTypesOf are the makes of a list, in its order, as an answer of the API shows them.
+func DeviceTypesOf(list []uuid.UUID, types map[uuid.UUID]DeviceType) []DeviceType {
+	out := make([]DeviceType, 0, len(list))
+	for _, id := range list {
+		if t, ok := types[id]; ok {
+			out = append(out, t)
+		}
+	}
+	return out
 }

@@ -10,6 +10,9 @@
 //	               ─▶ Method.Select ─▶ the person chose it: send what is to be sent
 //	               ─▶ Method.Answer ─▶ Next, Stay, Deny or Wait
 //
+// What only some kinds can is an interface of its own: Ruled heeds what a stage demands of devices, Passwordless finds out
+// whose device it is. Offer.Proof says more of what was proved.
+//
 // # The number of a device
 //
 // A device is named by a string on the wire (device_uid), but the list over all kinds gives pk as an integer, and

@@ -63,7 +63,7 @@ func (e *Engine) load(ctx context.Context, req Request, early *Early) (*Catalogu
 		var st stored
 		alive, holder := true, (*int)(nil)
 		if early != nil && early.epoch != 0 && early.flow == flowID {
-			st = early.stored
+			st, early.stored = early.stored, stored{} // what it holds is not to wait with the request
 		} else {
 			err := e.pool.QueryRow(ctx, `SELECT e.epoch, p.version, p.plan, p.updated, s.session_uuid IS NOT NULL, s.user_id FROM flow_epoch e
 				LEFT JOIN sessions s ON s.session_uuid = $1

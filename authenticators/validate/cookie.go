@@ -34,7 +34,7 @@ func (s *Stage) remember(ctx context.Context, run *flows.Run, o *authenticators.
 	}
 	expires := run.Now().Add(s.threshold)
 	token := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
-		Device: key(o), Stage: s.hex(),
+		Device: device(o), Stage: s.hex(),
 		RegisteredClaims: jwt.RegisteredClaims{Subject: s.users.UID(u.ID), ExpiresAt: jwt.NewNumericDate(expires)},
 	})
 	value, err := token.SignedString(s.key)
@@ -47,6 +47,14 @@ func (s *Stage) remember(ctx context.Context, run *flows.Run, o *authenticators.
 	}
 	run.SetCookie(c)
 	return nil
+}
+
+// device is what the cookie calls the device that proved an offer.
+func device(o *authenticators.Offer) string {
+	if o.Proof != nil {
+		return o.Class + "/" + o.Proof.UID
+	}
+	return key(o)
 }
 
 // recentlyValidated tells whether the cookie lets the user pass: signed by us, of this stage and user, not expired,

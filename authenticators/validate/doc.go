@@ -3,6 +3,7 @@
 //
 //	             no device: skip ─▶ next · deny · configure ─▶ set-up stage(s)
 //	begin ─▶ devices of the allowed classes ─▶ offers, kept in the plan ─▶ challenge
+//	             nobody is named: what finds its owner by itself (authenticators.Passwordless), in a flow that authenticates
 //	answer ─▶ selected_challenge ─▶ Method.Select ─▶ the challenge again ("Empty response", by contract)
 //	       ─▶ the kind's own field ─▶ Method.Answer ─▶ next · stay · deny · wait
 //

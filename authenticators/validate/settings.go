@@ -6,6 +6,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"countersign/authenticators"
+	"countersign/core/db"
 	"countersign/core/duration"
 	"countersign/core/fault"
 	"countersign/core/resource"
@@ -48,43 +50,25 @@ func AllClasses() []DeviceClass {
 // SchemaName is the component's name.
 func (DeviceClass) SchemaName() string { return "DeviceClassesEnum" }
 
-// UserVerification is what is asked of a WebAuthn authenticator.
-type UserVerification string
-
-// Enum lists the values.
-func (UserVerification) Enum() []string { return []string{"required", "preferred", "discouraged"} }
-
-// SchemaName is the component's name.
-func (UserVerification) SchemaName() string { return "UserVerificationEnum" }
-
 // Settings are what an admin chooses (core.md §3.1).
 type Settings struct {
-	NotConfigured       NotConfigured    `json:"not_configured_action"`
-	DeviceClasses       []DeviceClass    `json:"device_classes" doc:"Device classes which can be used to authenticate."`
-	ConfigurationStages []uuid.UUID      `json:"configuration_stages" api:"ref=stage" doc:"Stages by which a user without a device sets one up. After one has passed, the user is not asked again."`
-	LastAuthThreshold   string           `json:"last_auth_threshold" doc:"A device that was used within this time lets the user pass. Format: hours=1;minutes=2;seconds=3."`
-	UserVerification    UserVerification `json:"webauthn_user_verification" doc:"Enforce user verification for WebAuthn devices."`
-	AllowedDeviceTypes  []uuid.UUID      `json:"webauthn_allowed_device_types"`
+	NotConfigured       NotConfigured                   `json:"not_configured_action"`
+	DeviceClasses       []DeviceClass                   `json:"device_classes" doc:"Device classes which can be used to authenticate."`
+	ConfigurationStages []uuid.UUID                     `json:"configuration_stages" api:"ref=stage" doc:"Stages by which a user without a device sets one up. After one has passed, the user is not asked again."`
+	LastAuthThreshold   string                          `json:"last_auth_threshold" doc:"A device that was used within this time lets the user pass. Format: hours=1;minutes=2;seconds=3."`
+	UserVerification    authenticators.UserVerification `json:"webauthn_user_verification" doc:"Enforce user verification for WebAuthn devices."`
+	AllowedDeviceTypes  []uuid.UUID                     `json:"webauthn_allowed_device_types" doc:"Makes of WebAuthn authenticator that may be used; empty: all. The all-zero AAGUID stands for makes that are not known."`
 }
 
 // Row is the stage in the API.
 type Row struct {
 	flows.StageRow
 	Settings              `db:"settings"`
-	AllowedDeviceTypesObj []DeviceType `json:"webauthn_allowed_device_types_obj" api:"ro"`
+	AllowedDeviceTypesObj []authenticators.DeviceType `json:"webauthn_allowed_device_types_obj" api:"ro"`
 }
 
 // SchemaName is the component's name.
 func (Row) SchemaName() string { return "AuthenticatorValidateStage" }
-
-// DeviceType is a make of WebAuthn authenticator.
-type DeviceType struct {
-	AAGUID      uuid.UUID `json:"aaguid" api:"required"`
-	Description string    `json:"description" api:"required"`
-}
-
-// SchemaName is the component's name.
-func (DeviceType) SchemaName() string { return "WebAuthnDeviceType" }
 
 func definition() resource.Def[Row] {
 	return resource.Def[Row]{
@@ -96,18 +80,17 @@ func definition() resource.Def[Row] {
 		}},
 		New: func() Row {
 			return Row{Settings: Settings{
-				NotConfigured: Skip, DeviceClasses: AllClasses(), LastAuthThreshold: "seconds=0", UserVerification: "preferred",
+				NotConfigured: Skip, DeviceClasses: AllClasses(), LastAuthThreshold: "seconds=0", UserVerification: authenticators.VerificationPreferred,
 			}}
 		},
-		Validate: validateRow,
+		Validate: validateRow, Load: loadRows,
 	}
 }
 
-func validateRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) error {
+func validateRow(ctx context.Context, tx pgx.Tx, c *resource.Change[Row]) error {
 	fields := fault.Fields{}
-	if len(c.Row.AllowedDeviceTypes) > 0 {
-		fields.Add("webauthn_allowed_device_types", "does_not_exist",
-			`Invalid pk "`+c.Row.AllowedDeviceTypes[0].String()+`" - object does not exist.`)
+	if err := authenticators.CheckDeviceTypes(ctx, tx, fields, "webauthn_allowed_device_types", c.Row.AllowedDeviceTypes); err != nil {
+		return err
 	}
 	if _, err := duration.Parse(c.Row.LastAuthThreshold); err != nil {
 		fields.Add("last_auth_threshold", "invalid", err.Error())
@@ -118,4 +101,19 @@ func validateRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) error {
 		fields.Add("not_configured_action", "invalid", `When Not configured action is set to "Configure", you must set a configuration stage.`)
 	}
 	return fields.Err()
+}
+
+func loadRows(ctx context.Context, q db.Querier, _ *resource.View, rows []*Row) error {
+	lists := make([][]uuid.UUID, 0, len(rows))
+	for _, r := range rows {
+		lists = append(lists, r.AllowedDeviceTypes)
+	}
+	types, err := authenticators.DeviceTypes(ctx, q, lists...)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		r.AllowedDeviceTypesObj = authenticators.DeviceTypesOf(r.AllowedDeviceTypes, types)
+	}
+	return nil
 }

@@ -96,7 +96,7 @@ func (s *Stage) collect(ctx context.Context, run *flows.Run, st *state) (o flows
 		return o, true, err
 	}
 	if u == nil {
-		return flows.Next(), true, nil
+		return s.offerAnyone(ctx, run, st)
 	}
 	devices, err := s.devices(ctx, run, u)
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *Stage) collect(ctx context.Context, run *flows.Run, st *state) (o flows
 		if len(own) == 0 {
 			continue
 		}
-		offers, err := kind.Method.Offer(ctx, run, own)
+		offers, err := s.method(kind.Class).Offer(ctx, run, own)
 		if err != nil {
 			return o, true, err
 		}
@@ -125,6 +125,42 @@ func (s *Stage) collect(ctx context.Context, run *flows.Run, st *state) (o flows
 		return o, false, nil
 	}
 	return s.nothingToOffer(ctx, run, st)
+}
+
+// offerAnyone fills st where nobody is named yet: with what needs no name, in a flow that authenticates (core.md §3.2).
+func (s *Stage) offerAnyone(ctx context.Context, run *flows.Run, st *state) (o flows.Outcome, done bool, err error) {
+	if run.Flow.Designation != flows.Authentication {
+		return flows.Next(), true, nil
+	}
+	for _, kind := range s.store.Kinds() {
+		if !slices.Contains(s.settings.DeviceClasses, DeviceClass(kind.Class)) {
+			continue
+		}
+		m, ok := s.method(kind.Class).(authenticators.Passwordless)
+		if !ok {
+			continue
+		}
+		offer, err := m.OfferAnyone(ctx, run)
+		if err != nil {
+			return o, true, err
+		}
+		if offer != nil {
+			st.Offers = append(st.Offers, offer)
+		}
+	}
+	if len(st.Offers) == 0 {
+		return flows.Next(), true, nil
+	}
+	return o, false, nil
+}
+
+// method is a kind's part under the rules of this stage.
+func (s *Stage) method(class string) authenticators.Method {
+	m := s.store.Kind(class).Method
+	if ruled, ok := m.(authenticators.Ruled); ok {
+		return ruled.Under(authenticators.Rules{UserVerification: s.settings.UserVerification, DeviceTypes: s.settings.AllowedDeviceTypes})
+	}
+	return m
 }
 
 func (s *Stage) devices(ctx context.Context, run *flows.Run, u *user.User) ([]authenticators.Device, error) {
@@ -170,7 +206,7 @@ func (s *Stage) show(ctx context.Context, run *flows.Run, st *state, fresh bool)
 	c := &Challenge{DeviceChallenges: []DeviceChallenge{}, ConfigurationStages: []SelectableStage{}}
 	c.Component = Component
 	for _, o := range st.Offers {
-		shown, err := s.store.Kind(o.Class).Method.Show(ctx, run, o)
+		shown, err := s.method(o.Class).Show(ctx, run, o)
 		if err != nil {
 			return flows.Outcome{}, err
 		}
@@ -252,7 +288,7 @@ func (s *Stage) choose(ctx context.Context, run *flows.Run, st *state, c DeviceC
 		return fault.Fields{"selected_challenge": {{Code: "invalid", Text: "invalid challenge selected"}}}, false, nil
 	}
 	st.Selected = key(o)
-	fields, err = s.store.Kind(o.Class).Method.Select(ctx, run, o)
+	fields, err = s.method(o.Class).Select(ctx, run, o)
 	if err != nil {
 		return nil, false, err
 	}
@@ -271,7 +307,7 @@ func (s *Stage) verify(ctx context.Context, run *flows.Run, st *state, field str
 	var outcome flows.Outcome
 	for _, o := range candidates {
 		var err error
-		if outcome, err = s.store.Kind(o.Class).Method.Answer(ctx, run, o, value); err != nil {
+		if outcome, err = s.method(o.Class).Answer(ctx, run, o, value); err != nil {
 			return flows.Outcome{}, err
 		}
 		if o.Changed() {
@@ -324,8 +360,12 @@ func (s *Stage) granted(ctx context.Context, run *flows.Run, o *authenticators.O
 	}
 	kind := s.store.Kind(o.Class)
 	app, model, _ := strings.Cut(kind.Model, ".")
+	used := map[string]any{"pk": o.UID, "app": app, "name": o.Name, "model_name": model}
+	if p := o.Proof; p != nil {
+		used["pk"], used["name"], used["user_verified"] = p.UID, p.Name, p.UserVerified
+	}
 	devices, _ := c.AuthMethodArgs["mfa_devices"].([]any)
-	c.AuthMethodArgs["mfa_devices"] = append(devices, map[string]any{"pk": o.UID, "app": app, "name": o.Name, "model_name": model})
+	c.AuthMethodArgs["mfa_devices"] = append(devices, used)
 	c.Factors = append(c.Factors, o.Class)
 	run.Changed()
 	return s.remember(ctx, run, o)

@@ -31,7 +31,7 @@ var storeys = []storey{
 	{name: "platform", pattern: patterns("core/%/**", "fault config db bus secret api resource rbac event task duration"), imports: []string{"platform"}},
 	{name: "area", pattern: []string{"core/**"}, imports: []string{"platform", "area"}},
 	{name: "stage", pattern: []string{"flows/stages/**"}, imports: []string{"platform", "area", "engine"}, tests: []string{"stage"}, apart: true},
-	{name: "engine", pattern: []string{"flows/**"}, imports: []string{"platform", "area", "engine"}, tests: []string{"stage"}},
+	{name: "engine", pattern: []string{"flows/**"}, imports: []string{"platform", "area", "engine"}, tests: []string{"stage", "authenticator"}},
 	{name: "authenticator", pattern: []string{"authenticators", "authenticators/validate/**", "authenticators/qr/**", "authenticators/throttle/**"},
 		imports: []string{"platform", "area", "engine", "authenticator"}, tests: []string{"stage", "authenticator kind"}},
 	{name: "authenticator kind", pattern: []string{"authenticators/**"}, imports: []string{"platform", "area", "engine", "authenticator"}, tests: []string{"stage"}, apart: true},

@@ -366,7 +366,7 @@ func TestLeakInFlow(t *testing.T) {
 	n := start(t, nil)
 	n.enrolled(phone.Ignore)
 	p := &prober{node: n, t: t}
-	const executor = "/api/v3/flows/executor/default-authentication-flow/?query="
+	const executor = loginExecutor
 	steps := []map[string]any{
 		{"component": "ak-stage-identification", "uid_field": "akadmin"},
 		{"component": "ak-stage-password", "password": adminPassword},

@@ -38,11 +38,10 @@ func TestDatabaseGone(t *testing.T) {
 	n := start(t, func(c *app.Config) { c.Database.URL = m.URL() })
 	screen := &phone.Screen{}
 	n.enrolled(phone.Approve(screen))
-	const executor = "/api/v3/flows/executor/default-authentication-flow/?query="
 	b := n.browser(screen.Show)
 	post := func(body any) browser.Reply {
 		t.Helper()
-		r, err := b.Do(t.Context(), http.MethodPost, executor, body)
+		r, err := b.Do(t.Context(), http.MethodPost, loginExecutor, body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +50,7 @@ func TestDatabaseGone(t *testing.T) {
 	if _, err := b.Do(t.Context(), http.MethodGet, "/if/flow/default-authentication-flow/", nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Do(t.Context(), http.MethodGet, executor, nil); err != nil {
+	if _, err := b.Do(t.Context(), http.MethodGet, loginExecutor, nil); err != nil {
 		t.Fatal(err)
 	}
 	if r := post(map[string]any{"uid_field": "akadmin"}); r.Status != http.StatusFound {
@@ -75,7 +74,7 @@ func TestDatabaseGone(t *testing.T) {
 	r := post(map[string]any{"password": adminPassword})
 	check("the password", r.Status, string(r.Body))
 	for _, c := range []struct{ method, path, token string }{
-		{"GET", executor, ""},
+		{"GET", loginExecutor, ""},
 		{"GET", "/-/health/ready/", ""},
 		{"GET", "/if/flow/default-authentication-flow/", ""},
 		{"GET", "/flows/-/default/authentication/", ""},
@@ -126,22 +125,9 @@ func TestDatabaseGoneWhileWaiting(t *testing.T) {
 	n := start(t, func(c *app.Config) { c.Database.URL = m.URL() })
 	screen := &phone.Screen{}
 	p, _ := n.enrolled(nil)
-	const executor = "/api/v3/flows/executor/default-authentication-flow/?query="
 	b := n.browser(screen.Show)
 	device := p.Accounts()[0].Device
-	for _, body := range []any{
-		nil,
-		map[string]any{"uid_field": "akadmin"}, map[string]any{"password": adminPassword},
-		map[string]any{"selected_challenge": map[string]any{"device_class": "mobile", "device_uid": device, "challenge": map[string]any{}}},
-	} {
-		method := http.MethodPost
-		if body == nil {
-			method = http.MethodGet
-		}
-		if r, err := b.Do(t.Context(), method, executor, body); err != nil || r.Status >= http.StatusBadRequest {
-			t.Fatalf("%v %d %s", err, r.Status, r.Body)
-		}
-	}
+	n.askPhone(b, device)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	ring, err := p.AwaitRing(ctx, func(r phone.Ring) bool { return r.State == phone.Ringing })
@@ -152,7 +138,7 @@ func TestDatabaseGoneWhileWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait := func() (browser.Reply, error) {
-		return b.Do(ctx, http.MethodPost, executor, map[string]any{"mobile": device})
+		return b.Do(ctx, http.MethodPost, loginExecutor, map[string]any{"mobile": device})
 	}
 	if r, err := wait(); err != nil || r.Status != http.StatusServiceUnavailable {
 		t.Errorf("waiting without a database: %v %d %s, want 503", err, r.Status, r.Body)
@@ -173,7 +159,7 @@ func TestDatabaseGoneWhileWaiting(t *testing.T) {
 		answered <- r
 	}()
 	eventually(t, "the login waits again", func() bool { return n.app.Waiting() == 1 })
-	item, err := shownItem(ctx, b, executor, device)
+	item, err := shownItem(ctx, b, device)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,9 +176,30 @@ func TestDatabaseGoneWhileWaiting(t *testing.T) {
 	}
 }
 
+// loginExecutor is the path of the login's executor.
+const loginExecutor = "/api/v3/flows/executor/default-authentication-flow/?query="
+
+// askPhone takes a browser through the login up to where the phone was asked.
+func (n *node) askPhone(b *browser.Browser, device string) {
+	n.t.Helper()
+	for _, body := range []any{
+		nil,
+		map[string]any{"uid_field": "akadmin"}, map[string]any{"password": adminPassword},
+		map[string]any{"selected_challenge": map[string]any{"device_class": "mobile", "device_uid": device, "challenge": map[string]any{}}},
+	} {
+		method := http.MethodPost
+		if body == nil {
+			method = http.MethodGet
+		}
+		if r, err := b.Do(n.t.Context(), method, loginExecutor, body); err != nil || r.Status >= http.StatusBadRequest {
+			n.t.Fatalf("%v %d %s", err, r.Status, r.Body)
+		}
+	}
+}
+
 // shownItem is the item that a browser shows for a device.
-func shownItem(ctx context.Context, b *browser.Browser, executor, device string) (string, error) {
-	r, err := b.Do(ctx, http.MethodGet, executor, nil)
+func shownItem(ctx context.Context, b *browser.Browser, device string) (string, error) {
+	r, err := b.Do(ctx, http.MethodGet, loginExecutor, nil)
 	if err != nil {
 		return "", err
 	}
@@ -219,43 +226,43 @@ func shownItem(ctx context.Context, b *browser.Browser, executor, device string)
 func TestPushGone(t *testing.T) {
 	t.Parallel()
 	n := start(t, nil)
-	screen := &phone.Screen{}
-	p, account := n.enrolled(phone.Approve(screen))
+	p, account := n.enrolled(nil)
 	if err := n.double.SetConditions(fcm.Conditions{Outages: []fcm.Outage{{}}}); err != nil {
 		t.Fatal(err)
 	}
-	type end struct {
-		result browser.Result
-		err    error
-	}
-	ended := make(chan end, 1)
-	began := make(chan time.Time, 1)
-	b := n.browser(func(device, item string) {
-		select {
-		case began <- time.Now():
-		default:
-		}
-		screen.Show(device, item)
-	})
-	go func() {
-		r, err := b.Login(t.Context(), "akadmin", adminPassword)
-		ended <- end{r, err}
-	}()
-	<-began
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if _, err := n.double.Await(ctx, func(r fcm.Record) bool { return r.Error == fcm.Unavailable && r.Address == p.Address() }); err != nil {
-		t.Fatal(err)
+	b := n.browser(nil)
+	n.askPhone(b, account.Device)
+	began := time.Now()
+	told, err := b.Do(ctx, http.MethodPost, loginExecutor, map[string]any{"mobile": account.Device})
+	if err != nil || told.Status != http.StatusOK || !strings.Contains(string(told.Body), "Failed to send push notification") {
+		t.Errorf("%v %d %s, want to be told that the push failed", err, told.Status, told.Body)
 	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the browser was told after %s", took)
+	}
+	answered := make(chan browser.Reply, 1)
+	go func() {
+		r, _ := b.Do(ctx, http.MethodPost, loginExecutor, map[string]any{"mobile": account.Device})
+		answered <- r
+	}()
+	eventually(t, "the login waits", func() bool { return n.app.Waiting() == 1 })
 	if err := p.Refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case e := <-ended:
-		if e.err != nil || e.result.Outcome != browser.Approved || e.result.PushFailed == "" || e.result.Device != account.Device {
-			t.Errorf("%v %+v, want approved, and told that the push failed", e.err, e.result)
-		}
-	case <-ctx.Done():
-		t.Error("the login does not end")
+	ring, err := p.AwaitRing(ctx, func(r phone.Ring) bool { return r.State == phone.Ringing })
+	if err != nil {
+		t.Fatal(err)
+	}
+	item, err := shownItem(ctx, b, account.Device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Answer(ctx, ring.TxID, item); err != nil {
+		t.Error(err)
+	}
+	if r := <-answered; r.Status != http.StatusFound {
+		t.Errorf("the login: %d %s, want 302", r.Status, r.Body)
 	}
 }

@@ -172,7 +172,7 @@ rm -rf "$1"`
 func tempDir() string {
 	const memory, room = "/dev/shm", 2 << 30
 	var st syscall.Statfs_t
-	if os.Getenv("TMPDIR") != "" || syscall.Statfs(memory, &st) != nil || uint64(st.Bavail)*uint64(st.Bsize) < room {
+	if os.Getenv("TMPDIR") != "" || syscall.Statfs(memory, &st) != nil || uint64(st.Bavail)*uint64(st.Bsize) < room { //nolint:unconvert // Bavail is signed elsewhere
 		return ""
 	}
 	return memory

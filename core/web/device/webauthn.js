@@ -1,5 +1,5 @@
 // Passkeys and security keys: the browser asks for one, and this page says what to do and what went wrong.
-import { h, icon } from "../flow/dom.js";
+import { h, icon, link } from "../flow/dom.js";
 import { hindrance, get, explain, complaint } from "../flow/passkey.js";
 
 export const label = () => ({ name: "Passkey", hint: "Your fingerprint, face, PIN or security key", icon: "key" });
@@ -14,6 +14,8 @@ export default function render(ctx) {
   ctx.root.append(h("div", { class: "ask" }, dial, lead, trouble,
     h("p", { class: "actions" }, button,
       ctx.choose && h("button", { type: "button", class: "button", text: "Use another way", on: { click: ctx.choose } }))));
+  const back = anyone && !ctx.choose && document.referrer.startsWith(location.origin + "/if/flow/") && link(document.referrer, "Sign in another way");
+  if (back) ctx.root.append(h("ul", { class: "links" }, h("li", {}, back)));
   ctx.heading(title);
   let asking = false;
 

@@ -31,5 +31,6 @@ export default function render({ challenge, root, submit, heading, announce }) {
     h("p", { class: "fine", text: "The codes begin to work when you press the button below." }),
     page.element,
     h("ul", { class: "links" }, h("li", {}, h("a", { href: "/", text: "Cancel" }))));
+  page.errors(challenge.response_errors);
   return { update: (c) => page.errors(c.response_errors) };
 }

@@ -26,10 +26,9 @@ export default function render({ challenge, root, submit, heading }) {
     h("ol", { class: "steps", start: "4" }, h("li", { text: "Type the code that the app shows for this account." })),
     page.element,
     h("ul", { class: "links" }, h("li", {}, h("a", { href: "/", text: "Cancel" }))));
-  return {
-    // The way to read goes from the top down: the field is the last step of it.
-    update: (c) => page.errors(c.response_errors),
-  };
+  page.errors(challenge.response_errors);
+  // The focus stays at the top: the field is the last of the steps.
+  return { update: (c) => page.errors(c.response_errors) };
 }
 
 /** What a URL of the form otpauth://totp/… says to a person. */
