@@ -1,0 +1,90 @@
+package static
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"countersign/core/db"
+	"countersign/core/fault"
+	"countersign/core/rbac"
+	"countersign/core/resource"
+)
+
+// Device is a list of codes in the API (core.md §5).
+type Device struct {
+	PK       int     `json:"pk" db:"id" api:"pk,ro,title=ID"`
+	Name     string  `json:"name" db:"name" api:"required,max=64" doc:"The human-readable name of this device."`
+	TokenSet []Token `json:"token_set" api:"ro"`
+
+	UserID int `json:"-" db:"user_id"`
+}
+
+// SchemaName is the component's name.
+func (Device) SchemaName() string { return "StaticDevice" }
+
+// SchemaDoc is its description.
+func (Device) SchemaDoc() string { return "Serializer for static authenticator devices" }
+
+// Token is a code that is left, masked.
+type Token struct {
+	Token string `json:"token" api:"required,max=16"`
+}
+
+// SchemaName is the component's name.
+func (Token) SchemaName() string { return "StaticDeviceToken" }
+
+// SchemaDoc is its description.
+func (Token) SchemaDoc() string { return "A code that is left; nobody can read it any more." }
+
+// masked stands for a code. Clients of the contract take text of at most 16 characters.
+const masked = "************"
+
+// MountDevices adds /authenticators/static/ for owners and /authenticators/admin/static/.
+func (s *Service) MountDevices(r *resource.Registry) {
+	def := resource.Def[Device]{
+		Name: model, App: app, Label: label, Plural: label + "s",
+		Path: "/authenticators/static/", Table: "static_devices", Doc: "Viewset for static authenticator devices",
+		Verbs:  resource.Verbs{resource.List, resource.Retrieve, resource.Update, resource.PartialUpdate, resource.Destroy, resource.UsedBy},
+		Base:   db.Pred{SQL: "t.confirmed"},
+		Filter: []string{"name"}, Search: []string{"name"}, Order: []string{"name"},
+		Visible: func(a *rbac.Actor) db.Pred { return db.Pred{SQL: "t.user_id = $1", Args: []any{a.ID}} },
+		Allow: func(a *rbac.Actor, verb resource.Verb, row *Device) bool {
+			// Administrators list everybody's here and open their own (core.md §5).
+			return verb == resource.List || row != nil && row.UserID == a.ID
+		},
+		Load: load,
+	}
+	resource.Mount(r, def)
+	def.Path, def.Doc = "/authenticators/admin/static/", "Viewset for static authenticator devices (for admins)"
+	def.Verbs = resource.Verbs{resource.List, resource.Create, resource.Retrieve, resource.Update, resource.PartialUpdate, resource.Destroy}
+	def.Base, def.Visible, def.Allow, def.Validate = db.Pred{}, nil, nil, notMade
+	resource.Mount(r, def)
+}
+
+// notMade refuses the contract's POST, which can name neither a user nor codes.
+func notMade(_ context.Context, _ pgx.Tx, c *resource.Change[Device]) error {
+	if c.Old != nil {
+		return nil
+	}
+	return fault.Field(fault.NonField, "invalid", "Recovery codes are made by their owner, who alone may see them.")
+}
+
+// load masks a code for each one that is left.
+func load(ctx context.Context, q db.Querier, _ *resource.View, rows []*Device) error {
+	ids := make([]int, 0, len(rows))
+	for _, d := range rows {
+		ids = append(ids, d.PK)
+	}
+	left, err := countCodes(ctx, q, ids)
+	if err != nil {
+		return err
+	}
+	for _, d := range rows {
+		d.TokenSet = make([]Token, left[d.PK])
+		for i := range d.TokenSet {
+			d.TokenSet[i].Token = masked
+		}
+	}
+	return nil
+}

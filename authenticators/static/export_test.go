@@ -1,0 +1,4 @@
+package static
+
+// UpdateSQL is for the benchmark.
+const UpdateSQL = updateSQL
