@@ -39,10 +39,19 @@ func (s *Service) Mount(a *api.API) {
 			Method: method, Path: "/authenticators/mobile/{uuid}/" + action + "/", Tag: "authenticators",
 			Description: description, Access: api.Open, Security: []string{scheme}, BodyLimit: wire.MaxBodyBytes,
 			Params: []api.Parameter{{Name: "uuid", Format: "uuid", Description: "A UUID string identifying this Mobile Device."}},
+			Guard: func(ctx context.Context, r *api.Request) error {
+				_, err := s.authenticate(ctx, r)
+				return err
+			},
 		}
 		return o
 	}
-	api.Handle(a, op("POST", wire.ActionEnrol, "Enrollment callback"), s.enrol)
+	enrol := op("POST", wire.ActionEnrol, "Enrollment callback")
+	enrol.Guard = func(ctx context.Context, r *api.Request) error {
+		_, err := s.bearerOf(ctx, r, purposeEnrollment)
+		return err
+	}
+	api.Handle(a, enrol, s.enrol)
 	status := op("POST", wire.ActionStatus, "Check enrollment status")
 	status.Query = []api.Parameter{{Name: "wait", Type: "integer", Description: "Seconds to hold the answer while the status is waiting, at most 25."}}
 	api.Handle(a, status, s.enrolmentStatus)

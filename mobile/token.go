@@ -61,11 +61,16 @@ func (s *Service) holder(ctx context.Context, q db.Querier, token, purpose strin
 // authenticate demands the device token of the device in the path. Errors: Denied without one, NotFound with that of
 // another device.
 func (s *Service) authenticate(ctx context.Context, r *api.Request) (uuid.UUID, error) {
+	return s.bearerOf(ctx, r, purposeDevice)
+}
+
+// bearerOf is authenticate with a token of that purpose.
+func (s *Service) bearerOf(ctx context.Context, r *api.Request, purpose string) (uuid.UUID, error) {
 	token, err := bearer(r.HTTP)
 	if err != nil {
 		return uuid.Nil, err
 	}
-	device, err := s.holder(ctx, s.Pool, token, purposeDevice)
+	device, err := s.holder(ctx, s.Pool, token, purpose)
 	if err != nil {
 		return uuid.Nil, err
 	}

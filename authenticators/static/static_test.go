@@ -43,7 +43,9 @@ func suite(lasting bool) authtest.Suite {
 				secrets := slices.Clone(left)
 				br.Post(t, map[string]any{}).WantContinue(t)
 				if lasting {
-					b.Exec(t, `CREATE RULE lasting AS ON DELETE TO static_codes DO ALSO INSERT INTO static_codes VALUES (OLD.device, OLD.code_hash)`)
+					b.Exec(t, `CREATE OR REPLACE FUNCTION put_back() RETURNS trigger LANGUAGE plpgsql AS
+						'BEGIN INSERT INTO static_codes VALUES (OLD.device, OLD.code_hash); RETURN NULL; END'`)
+					b.Exec(t, `CREATE OR REPLACE TRIGGER lasting AFTER DELETE ON static_codes FOR EACH ROW EXECUTE FUNCTION put_back()`)
 				}
 				return authtest.Device{
 					Right: func(t testing.TB, _ flowtest.Page) map[string]any {

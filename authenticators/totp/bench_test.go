@@ -18,7 +18,7 @@ func BenchmarkVerify(b *testing.B) {
 		id, _ := strconv.Atoi(d.UID)
 		return authtest.Statement{SQL: `SELECT digits, key_sealed, last_step, throttle, version FROM totp_devices
 				WHERE id = $1 AND user_id = $2 AND confirmed`, Args: []any{id, d.UserID}},
-			[]authtest.Statement{{SQL: totp.GrantSQL, Args: []any{id, n - 1, first + n, map[string]any{}, time.Now()}}}
+			[]authtest.Statement{{SQL: totp.GrantSQL, Args: []any{id, n, first + n, map[string]any{}, time.Now()}}}
 	})
 }
 

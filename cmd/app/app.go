@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -62,6 +63,7 @@ type App struct {
 	listener net.Listener
 	channel  string // of new push addresses; "" is the usual
 	setup    string // token of the one-time setup link
+	stopping atomic.Bool
 
 	setupElsewhere bool
 }
@@ -279,11 +281,33 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.Info("stopping", "waiting_logins", a.Waiting(), "grace", a.config.HTTP.Grace)
 	grace, cancel := context.WithTimeout(context.Background(), a.config.HTTP.Grace)
 	defer cancel()
+	a.stopping.Store(true)
+	a.drain(grace)
 	if err := server.Shutdown(grace); err != nil {
 		a.log.Warn("requests were cut off", "error", err, "waiting_logins", a.Waiting())
 		return server.Close()
 	}
 	return nil
+}
+
+// linger is how long a stopping server stays after the last login that waited, for the requests by which its page goes on.
+const linger = time.Second
+
+// drain waits until no login waits for a phone. The listener stays open meanwhile: a phone's answer is a request too.
+func (a *App) drain(ctx context.Context) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var quiet time.Duration // none, when nobody waits to begin with
+	for began := time.Now(); a.Waiting() > 0 || time.Since(began) < quiet; {
+		if a.Waiting() > 0 {
+			began, quiet = time.Now(), linger
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Close ends what Open started.

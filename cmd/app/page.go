@@ -57,8 +57,11 @@ func (s *services) mountPages(a *App) error {
 	return nil
 }
 
-// healthy answers 204 when the server can work: the database answers within two seconds.
+// healthy answers 204 when the server can work and goes on working: the database answers within two seconds.
 func (a *App) healthy(ctx context.Context, r *api.Request) error {
+	if a.stopping.Load() {
+		return fault.New(fault.Unavailable, "stopping", "The server is stopping.")
+	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if err := a.pool.Ping(ctx); err != nil {

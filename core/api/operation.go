@@ -47,7 +47,10 @@ type Operation struct {
 	Query       []Parameter
 	Params      []Parameter // how the path's parameters are documented; default: a string
 
-	Access     Access
+	Access Access
+	// Guard checks the credentials that an Open operation knows itself. It is asked when the body is at fault, so that
+	// nobody is told of fields who may not call at all; the handler checks them in any case.
+	Guard      func(ctx context.Context, r *Request) error
 	Security   []string // scheme names in the document; default: the first of Options.Schemes
 	Permission string   // asked of Actor.Can before the handler runs; 403 without
 	Status     int      // of success; default 200, 204 when O is None
@@ -81,6 +84,11 @@ func Handle[I, O any](a *API, op Operation, fn func(ctx context.Context, r *Requ
 		var in I
 		if op.request != nil {
 			if err := a.decode(r, &in, partial); err != nil {
+				if op.Guard != nil {
+					if refused := op.Guard(ctx, r); refused != nil {
+						return refused
+					}
+				}
 				return err
 			}
 		}
