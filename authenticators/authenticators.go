@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -89,6 +90,12 @@ type Method interface {
 	Select(ctx context.Context, run *flows.Run, o *Offer) (fault.Fields, error)
 	// Answer takes the value of the kind's field: Next lets the login go on.
 	Answer(ctx context.Context, run *flows.Run, o *Offer, value json.RawMessage) (flows.Outcome, error)
+}
+
+// Number reads the uid of a device of a kind whose keys are integers.
+func Number(uid string) (id int32, ok bool) {
+	n, err := strconv.ParseInt(uid, 10, 32)
+	return int32(n), err == nil
 }
 
 // Store reads the devices of all kinds.

@@ -247,8 +247,8 @@ func throttled(t *testing.T, s Suite) {
 	dev, d := w.enrol(t, ann)
 	w.Clock.Advance(ages)
 	br := w.login(t, ann)
-	for n, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
-		wait *= time.Second
+	for n, seconds := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
+		wait := time.Duration(seconds) * time.Second
 		choose(t, br, d)
 		w.refused(t, fmt.Sprintf("guess %d", n+1), br.Post(t, dev.Wrong(t)), "")
 		if br.Get(t).JSON["device_challenges"].([]any)[0].(map[string]any)["challenge"].(map[string]any)["locked_until"] == nil {

@@ -25,7 +25,7 @@ const (
 )
 
 // errBusy is Duo's "too many requests". The library would sleep and try again, for a minute and deaf to everything.
-var errBusy = errors.New("Duo takes no more requests for now (429)")
+var errBusy = errors.New("duo takes no more requests for now (429)")
 
 // apiError is Duo's word for a request that failed.
 type apiError struct {

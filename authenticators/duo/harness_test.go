@@ -120,7 +120,7 @@ func signed(r *http.Request, params url.Values, key, secret string) bool {
 	}
 	slices.Sort(pairs)
 	mac := hmac.New(sha512.New, []byte(secret))
-	io.WriteString(mac, strings.Join([]string{r.Header.Get("Date"), r.Method, strings.ToLower(r.Host), r.URL.Path, strings.Join(pairs, "&")}, "\n"))
+	_, _ = io.WriteString(mac, strings.Join([]string{r.Header.Get("Date"), r.Method, strings.ToLower(r.Host), r.URL.Path, strings.Join(pairs, "&")}, "\n"))
 	name, signature, ok := r.BasicAuth()
 	return ok && name == key && hmac.Equal([]byte(signature), []byte(hex.EncodeToString(mac.Sum(nil))))
 }

@@ -136,7 +136,7 @@ func (s *Service) importAutomatic(ctx context.Context, r *api.Request) error {
 	return r.JSON(http.StatusBadRequest, ImportResult{Count: count, Error: err.Error()})
 }
 
-var errNoAdmin = errors.New("Stage does not have Admin API configured") //nolint:staticcheck // the contract's words
+var errNoAdmin = errors.New("Stage does not have Admin API configured")
 
 func (s *Service) importAll(ctx context.Context, st *Stage) (count int, err error) {
 	call, cancel := context.WithTimeout(ctx, importTimeout)
@@ -177,7 +177,7 @@ func (s *Service) importAll(ctx context.Context, st *Stage) (count int, err erro
 		}
 		offset = uint64(next)
 	}
-	return count, fmt.Errorf("Duo has more than %d users; the rest were not imported", importPages*importPage)
+	return count, fmt.Errorf("duo has more than %d users; the rest were not imported", importPages*importPage)
 }
 
 // plain tells a name that can be stored.

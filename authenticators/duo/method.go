@@ -214,7 +214,7 @@ func (s *Service) begin(ctx context.Context, st *Stage, options []func(*url.Valu
 	case r.Result != "": // nobody is asked: bypass, or a denial
 		return result{word: &word{r.Result, r.Status, clip(r.Status_Msg, maxText)}}
 	}
-	return result{err: errors.New("Duo's answer has neither a transaction nor a result")}
+	return result{err: errors.New("duo's answer has neither a transaction nor a result")}
 }
 
 // poll waits for the person's answer. Requests of one push on one node share a call.

@@ -180,7 +180,7 @@ func (st *Stage) begin(ctx context.Context, run *flows.Run, u *user.User) (e *en
 		err = outcome(got.StatResult, err)
 		e.DuoUser, e.Code = got.Response.User_Id, activation{got.Response.Activation_Code, got.Response.Activation_Barcode}
 		if err == nil && (e.DuoUser == "" || e.Code.Code == "" || len(e.Code.Code) > maxBarcode || len(e.Code.Barcode) > 2*maxBarcode) {
-			err = errors.New("Duo's answer lacks the user or the activation code")
+			err = errors.New("duo's answer lacks the user or the activation code")
 		}
 	}
 	if ctx.Err() != nil {
@@ -236,7 +236,7 @@ func (st *Stage) status(ctx context.Context, e *enrolment) (string, error) {
 	case statusSuccess, statusWaiting, statusInvalid:
 		return got.Response, nil
 	}
-	return "", fmt.Errorf("Duo's status of an enrolment is %q", clip(got.Response, maxText))
+	return "", fmt.Errorf("duo's status of an enrolment is %q", clip(got.Response, maxText))
 }
 
 // Answer makes the device once Duo says that the app has it.

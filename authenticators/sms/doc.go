@@ -12,7 +12,7 @@
 //
 //	number ─▶ reserve: limits, row in sms_codes ─▶ commit ─▶ provider ─▶ phone
 //	                                                     └─ refused, or 8 seconds ─▶ spent, told, event
-//	answer ─▶ one UPDATE: used, or one failure more
+//	answer ─▶ compare ─▶ guarded UPDATE with the plan's commit: used, or one failure more
 //
 //	          ┌─ right ──────────▶ used
 //	  open ───┼─ 5 wrong ones ───▶ over

@@ -190,13 +190,13 @@ func other(code string) string {
 	return string(code[0]+1) + code[1:]
 }
 
-// flowtestProviders are the providers of a suite's benches.
-type flowtestProviders struct {
+// allProviders are the providers of a suite's benches.
+type allProviders struct {
 	mu sync.Mutex
 	m  map[*flowtest.Bench]*provider
 }
 
-func (f *flowtestProviders) of(t testing.TB, b *flowtest.Bench) *provider {
+func (f *allProviders) of(t testing.TB, b *flowtest.Bench) *provider {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.m == nil {

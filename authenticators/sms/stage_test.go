@@ -16,7 +16,7 @@ import (
 
 func TestSetUpConforms(t *testing.T) {
 	t.Parallel()
-	providers := flowtestProviders{}
+	providers := allProviders{}
 	flowtest.Stage(t, flowtest.Suite{
 		Kinds: func(b *flowtest.Bench) []*flows.Kind {
 			return []*flows.Kind{providers.of(t, b).service(b, Limits{Gap: -1, Number: Limit{1000, time.Hour}, User: Limit{1000, time.Hour}}).StageKind()}

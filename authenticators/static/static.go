@@ -189,8 +189,8 @@ func (m method) read(ctx context.Context, run *flows.Run, o *authenticators.Offe
 	if err != nil {
 		return nil, err
 	}
-	id, err := strconv.ParseInt(o.UID, 10, 32)
-	if err != nil || u == nil {
+	id, ok := authenticators.Number(o.UID)
+	if !ok || u == nil {
 		return nil, nil //nolint:nilnil // no device is an answer
 	}
 	d := &device{id: int(id)}

@@ -22,10 +22,11 @@ func TestWaitDoublesUpToTheCeiling(t *testing.T) {
 	if u := s.Until(now, home); u.After(now) {
 		t.Fatalf("a new device is locked until %s", u)
 	}
-	for n, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300} {
+	for n, seconds := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300} {
 		s.Fail(now, home)
-		if got := s.Until(now, home).Sub(now); got != want*time.Second {
-			t.Errorf("after %d failures: %s, want %d s", n+1, got, want)
+		want := time.Duration(seconds) * time.Second
+		if got := s.Until(now, home).Sub(now); got != want {
+			t.Errorf("after %d failures: %s, want %s", n+1, got, want)
 		}
 		now = s.Until(now, home)
 	}

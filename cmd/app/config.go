@@ -63,6 +63,11 @@ type Config struct {
 		} `yaml:"fcm"`
 	} `yaml:"push"`
 
+	WebAuthn struct {
+		MetadataFile string `yaml:"metadata_file" help:"FIDO metadata (MDS3) from a file, which proves the makes of authenticators."`
+		MetadataURL  string `yaml:"metadata_url" help:"The same from a URL, asked once a day; FIDO's own is https://mds3.fidoalliance.org/"`
+	} `yaml:"webauthn"`
+
 	Events struct {
 		Retention time.Duration `yaml:"retention" help:"How long audit events are kept."`
 	} `yaml:"events"`

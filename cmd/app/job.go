@@ -30,6 +30,7 @@ func (a *App) runner(pool *pgxpool.Pool) (*task.Runner, error) {
 			_, _, err := s.tokens.Clean(ctx)
 			return err
 		}},
+		{Name: "refresh_authenticator_metadata", Every: 24 * time.Hour, Run: s.webauthn.Refresh},
 		{Name: "collect_phones", Every: 5 * time.Minute, Run: s.mobile.CleanUp},
 		{Name: "collect_plans", Every: time.Hour, Run: s.engine.CleanUp},
 		{Name: "collect_events", Every: time.Hour, Run: func(ctx context.Context) error {

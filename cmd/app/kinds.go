@@ -17,6 +17,9 @@ import (
 func (s *services) authenticatorKinds() []*authenticators.Kind {
 	return []*authenticators.Kind{
 		s.mobile.Kind(),
+		s.totp.Kind(),
+		s.static.Kind(),
+		s.webauthn.Kind(),
 	}
 }
 
@@ -29,6 +32,9 @@ func (s *services) stageKinds() []*flows.Kind {
 		userlogout.Kind(s.sessions),
 		validate.Kind(s.authenticators, s.users, s.keeper),
 		s.mobile.StageKind(),
+		s.totp.StageKind(),
+		s.static.StageKind(),
+		s.webauthn.StageKind(),
 	}
 }
 
@@ -59,6 +65,9 @@ func (s *services) mount() {
 	flows.MountStages(s.api, s.registry, s.pool, s.stages)
 	flows.MountBindings(s.registry, s.stages)
 	s.mobile.MountDevices(s.registry)
+	s.totp.MountDevices(s.registry)
+	s.static.MountDevices(s.registry)
+	s.webauthn.Mount(s.registry)
 	s.mobile.Mount(s.api)
 	s.authenticators.Mount(s.api, s.pool)
 	s.audit.Mount(s.api, s.registry)

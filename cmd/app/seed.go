@@ -9,7 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"countersign/authenticators"
+	"countersign/authenticators/static"
+	"countersign/authenticators/totp"
 	"countersign/authenticators/validate"
+	"countersign/authenticators/webauthn"
 	"countersign/core/db"
 	"countersign/core/session"
 	"countersign/core/user"
@@ -43,11 +47,15 @@ const MobileSetupFlow = "default-authenticator-mobile-setup"
 const (
 	authenticationFlow = "default-authentication-flow"
 	invalidationFlow   = "default-invalidation-flow"
+	totpSetupFlow      = "default-authenticator-totp-setup"
+	staticSetupFlow    = "default-authenticator-static-setup"
+	webauthnSetupFlow  = "default-authenticator-webauthn-setup"
 )
 
 // seedFlows are the flows of core.md §9.1 whose stages exist, and MobileSetupFlow.
-func seedFlows(mobileFlow uuid.UUID) []seedFlow {
-	friendly := "Phone"
+func seedFlows(ids map[string]uuid.UUID) []seedFlow {
+	mobileFlow, totpFlow, staticFlow, webauthnFlow := ids[MobileSetupFlow], ids[totpSetupFlow], ids[staticSetupFlow], ids[webauthnSetupFlow]
+	friendly, app, codes, passkey := "Phone", "TOTP Device", "Static tokens", "WebAuthn device"
 	return []seedFlow{
 		{
 			slug: authenticationFlow, name: "Welcome to Countersign!", title: "Welcome to Countersign!",
@@ -83,6 +91,28 @@ func seedFlows(mobileFlow uuid.UUID) []seedFlow {
 				ConfigureFlow: &mobileFlow, FriendlyName: &friendly, Mode: wire.NumberMatching3, CGWEndpoint: "localhost",
 			}}},
 		},
+		{
+			slug: totpSetupFlow, name: "Add an authenticator app", title: "Add an authenticator app",
+			designation: flows.StageConfiguration, requirement: flows.RequireAuthenticated,
+			stages: []seedStage{{0, totpSetupFlow, "authenticatortotpstage", totp.Settings{
+				ConfigureFlow: &totpFlow, FriendlyName: &app, Digits: totp.Six,
+			}}},
+		},
+		{
+			slug: staticSetupFlow, name: "Make recovery codes", title: "Make recovery codes",
+			designation: flows.StageConfiguration, requirement: flows.RequireAuthenticated,
+			stages: []seedStage{{0, staticSetupFlow, "authenticatorstaticstage", static.Settings{
+				ConfigureFlow: &staticFlow, FriendlyName: &codes, TokenCount: 6, TokenLength: 12,
+			}}},
+		},
+		{
+			slug: webauthnSetupFlow, name: "Add a passkey", title: "Add a passkey",
+			designation: flows.StageConfiguration, requirement: flows.RequireAuthenticated,
+			stages: []seedStage{{0, webauthnSetupFlow, "authenticatorwebauthnstage", webauthn.Settings{
+				ConfigureFlow: &webauthnFlow, FriendlyName: &passkey, UserVerification: authenticators.VerificationPreferred,
+				ResidentKey: "preferred", Restrictions: []uuid.UUID{},
+			}}},
+		},
 	}
 }
 
@@ -98,10 +128,10 @@ func seed(ctx context.Context, pool *pgxpool.Pool) error {
 			return err
 		}
 		ids := map[string]uuid.UUID{}
-		for _, slug := range []string{authenticationFlow, invalidationFlow, MobileSetupFlow} {
+		for _, slug := range []string{authenticationFlow, invalidationFlow, MobileSetupFlow, totpSetupFlow, staticSetupFlow, webauthnSetupFlow} {
 			ids[slug] = uuid.New()
 		}
-		for _, f := range seedFlows(ids[MobileSetupFlow]) {
+		for _, f := range seedFlows(ids) {
 			if err := seedOne(ctx, tx, ids[f.slug], f); err != nil {
 				return fmt.Errorf("make flow %s: %w", f.slug, err)
 			}

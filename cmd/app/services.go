@@ -10,6 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/authenticators"
+	"countersign/authenticators/static"
+	"countersign/authenticators/totp"
+	"countersign/authenticators/webauthn"
 	"countersign/core/api"
 	"countersign/core/bootstrap"
 	"countersign/core/brand"
@@ -45,6 +48,9 @@ type services struct {
 	first    *bootstrap.Service
 
 	mobile         *mobile.Service
+	totp           *totp.Service
+	static         *static.Service
+	webauthn       *webauthn.Service
 	authenticators *authenticators.Store
 	stages         []*flows.Kind
 	engine         *flows.Engine
@@ -68,6 +74,11 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 		Pool: a.pool, Users: s.users, Keeper: keeper, Bus: a.bus, Events: events, Push: a.pusher, Sessions: s.sessions, Log: a.log,
 		Channel: a.channel, AnswerWindow: m.AnswerWindow,
 		Budget: mobile.Budget{Pushes: m.Pushes, Window: m.PushWindow, Gap: m.PushGap, DenyGap: m.DenyGap},
+	})
+	s.totp, s.static = totp.New(keeper), static.New(keeper)
+	s.webauthn = webauthn.New(webauthn.Options{
+		Pool: a.pool, Users: s.users, Events: events, Log: a.log,
+		MetadataFile: a.config.WebAuthn.MetadataFile, MetadataURL: a.config.WebAuthn.MetadataURL,
 	})
 	s.authenticators = authenticators.NewStore(s.authenticatorKinds()...)
 	s.stages = s.stageKinds()
