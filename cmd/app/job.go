@@ -32,6 +32,8 @@ func (a *App) runner(pool *pgxpool.Pool) (*task.Runner, error) {
 		}},
 		{Name: "refresh_authenticator_metadata", Every: 24 * time.Hour, Run: s.webauthn.Refresh},
 		{Name: "collect_phones", Every: 5 * time.Minute, Run: s.mobile.CleanUp},
+		{Name: "collect_text_messages", Every: time.Hour, Run: s.sms.CleanUp},
+		{Name: "collect_duo", Every: time.Hour, Run: s.duo.CleanUp},
 		{Name: "collect_plans", Every: time.Hour, Run: s.engine.CleanUp},
 		{Name: "collect_events", Every: time.Hour, Run: func(ctx context.Context) error {
 			_, err := s.audit.Clean(ctx)

@@ -20,6 +20,8 @@ func (s *services) authenticatorKinds() []*authenticators.Kind {
 		s.totp.Kind(),
 		s.static.Kind(),
 		s.webauthn.Kind(),
+		s.duo.Kind(),
+		s.sms.Kind(),
 	}
 }
 
@@ -35,6 +37,8 @@ func (s *services) stageKinds() []*flows.Kind {
 		s.totp.StageKind(),
 		s.static.StageKind(),
 		s.webauthn.StageKind(),
+		s.duo.StageKind(),
+		s.sms.StageKind(),
 	}
 }
 
@@ -68,6 +72,9 @@ func (s *services) mount() {
 	s.totp.MountDevices(s.registry)
 	s.static.MountDevices(s.registry)
 	s.webauthn.Mount(s.registry)
+	s.duo.MountDevices(s.registry)
+	s.duo.Mount(s.api)
+	s.sms.MountDevices(s.registry)
 	s.mobile.Mount(s.api)
 	s.authenticators.Mount(s.api, s.pool)
 	s.audit.Mount(s.api, s.registry)

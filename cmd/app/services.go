@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/authenticators"
+	"countersign/authenticators/duo"
+	"countersign/authenticators/sms"
 	"countersign/authenticators/static"
 	"countersign/authenticators/totp"
 	"countersign/authenticators/webauthn"
@@ -51,6 +53,8 @@ type services struct {
 	totp           *totp.Service
 	static         *static.Service
 	webauthn       *webauthn.Service
+	duo            *duo.Service
+	sms            *sms.Service
 	authenticators *authenticators.Store
 	stages         []*flows.Kind
 	engine         *flows.Engine
@@ -76,6 +80,8 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 		Budget: mobile.Budget{Pushes: m.Pushes, Window: m.PushWindow, Gap: m.PushGap, DenyGap: m.DenyGap},
 	})
 	s.totp, s.static = totp.New(keeper), static.New(keeper)
+	s.duo = duo.New(duo.Options{Pool: a.pool, Keeper: keeper, Events: events, Sessions: s.sessions})
+	s.sms = sms.New(sms.Options{Pool: a.pool, Keeper: keeper, Events: events})
 	s.webauthn = webauthn.New(webauthn.Options{
 		Pool: a.pool, Users: s.users, Events: events, Log: a.log,
 		MetadataFile: a.config.WebAuthn.MetadataFile, MetadataURL: a.config.WebAuthn.MetadataURL,

@@ -75,8 +75,11 @@ func TestRunsAgain(t *testing.T) {
 	for len(ran) > 0 {
 		<-ran
 	}
-	if n := pool.Stat().AcquiredConns(); n != 0 {
-		t.Errorf("%d connections are out after Stop", n)
+	// River hands its connections back on goroutines of its own.
+	for end := time.Now().Add(patience); pool.Stat().AcquiredConns() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d connections are out after Stop", pool.Stat().AcquiredConns())
+		}
 	}
 }
 

@@ -180,7 +180,7 @@ func TestScripts(t *testing.T) {
 		t.Errorf("stage script: %d", r.StatusCode)
 	}
 	page := text(t, get(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.FlowPage(rw, r, Flow{Slug: "a"}) }), "/"))
-	if !strings.Contains(page, "ak-stage-new") || !strings.Contains(page, `data-devices="mobile new sms`) {
+	if !strings.Contains(page, "ak-stage-new") || !strings.Contains(page, `data-devices="duo mobile new sms`) {
 		t.Errorf("the flow page does not name the scripts:\n%s", page)
 	}
 	for name, o := range map[string]Options{
