@@ -44,7 +44,7 @@ func (s *Service) Mount(a *api.API) {
 	// The session decides by itself, also that of somebody who is not logged in.
 	a.Raw(api.Operation{
 		Method: "POST", Path: "/stages/authenticator/duo/{stage_uuid}/enrollment_status/", Params: stageKey(), Response: EnrolmentStatus{},
-		Access: api.Open, Security: []string{"authentik"}, Description: "Check enrollment status of user details in current session",
+		Access: api.Open, Description: "Check enrollment status of user details in current session",
 	}, s.enrolmentStatus)
 	s.mountImports(a)
 }
