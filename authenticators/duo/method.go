@@ -135,7 +135,7 @@ func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Of
 	case run.Resumed:
 		return m.resume(ctx, run, o, t, p)
 	case p.Tx != "" && now.Before(p.Until):
-		return m.poll(t, p), nil
+		return m.poll(run, o, t, p), nil
 	case p.Tx == "" && now.Before(p.Until): // another request is asking Duo
 		c, fresh, leave := m.s.calls.join(callKey{p.ID, asking})
 		if fresh { // on another node
@@ -218,10 +218,18 @@ func (s *Service) begin(ctx context.Context, st *Stage, options []func(*url.Valu
 }
 
 // poll waits for the person's answer. Requests of one push on one node share a call.
-func (m method) poll(t *target, p push) flows.Outcome {
+//
+// With a transaction that is not stored yet, Duo is asked once it is: a browser that leaves and comes back must find it.
+func (m method) poll(run *flows.Run, o *authenticators.Offer, t *target, p push) flows.Outcome {
 	c, fresh, leave := m.s.calls.join(callKey{p.ID, polling})
-	if fresh {
+	start := func() {
 		m.s.calls.start(c, m.s.Hold, func(ctx context.Context) result { return m.s.authStatus(ctx, t.stage, p.Tx) })
+	}
+	switch {
+	case fresh && o.Changed():
+		run.AfterCommit(start)
+	case fresh:
+		start()
 	}
 	return flows.Wait(c.done, m.s.Hold+time.Second, leave)
 }
@@ -272,7 +280,10 @@ func (m method) resume(ctx context.Context, run *flows.Run, o *authenticators.Of
 		return m.conclude(ctx, run, o, t, p, *r.word)
 	case r.tx != "":
 		p.Tx, p.Until = r.tx, run.Now().Add(pushLife)
-		return m.poll(t, p), o.Keep(p)
+		if err := o.Keep(p); err != nil {
+			return flows.Outcome{}, err
+		}
+		return m.poll(run, o, t, p), nil
 	default:
 		return waiting(), nil
 	}
