@@ -215,3 +215,13 @@ func request(ctx context.Context, url, method, token string, body any) (int, []b
 	reply, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, reply, err
 }
+
+// count is how many wait for id.
+func (w *waiters) count(id uuid.UUID) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e := w.m[id]; e != nil {
+		return len(e.channels)
+	}
+	return 0
+}

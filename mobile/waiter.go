@@ -127,13 +127,3 @@ func (e *watch) nudge() {
 		}
 	}
 }
-
-// count is how many wait for id.
-func (w *waiters) count(id uuid.UUID) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if e := w.m[id]; e != nil {
-		return len(e.channels)
-	}
-	return 0
-}

@@ -14,7 +14,7 @@ import (
 const (
 	goalRatio   = 0.5
 	goalDelay   = 20.0     // ms, p99
-	goalWaiting = 40 << 10 // bytes
+	goalWaiting = 40_000 // bytes
 	goalRSS     = 80 << 20
 	goalCold    = 1.5 // s
 )
