@@ -13,7 +13,7 @@ import (
 // Goals of the figures, as the report names them.
 const (
 	goalRatio   = 0.5
-	goalDelay   = 20.0     // ms, p99
+	goalDelay   = 20.0   // ms, p99
 	goalWaiting = 40_000 // bytes
 	goalRSS     = 80 << 20
 	goalCold    = 1.5 // s
