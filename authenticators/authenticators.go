@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -53,7 +54,9 @@ type Offer struct {
 	// Proof says more of an answer that proved the offer; nil: the device that it names did.
 	Proof *Proof `json:"-"`
 
-	changed bool
+	kept    any  // what State is the JSON of, once it was read or written
+	changed bool // Keep was called
+	unsaved bool // and the plan does not have it yet
 }
 
 // Keep stores the kind's own part, as JSON.
@@ -62,23 +65,35 @@ func (o *Offer) Keep(v any) error {
 	if err != nil {
 		return fmt.Errorf("encode offer of %s %s: %w", o.Class, o.UID, err)
 	}
-	o.State, o.changed = raw, true
+	o.State, o.kept, o.changed, o.unsaved = raw, v, true, true
 	return nil
 }
 
-// Kept reads what Keep stored; false if there is nothing.
+// Kept reads what Keep stored, into a pointer to the same type; false if there is nothing.
 func (o *Offer) Kept(into any) (bool, error) {
 	if len(o.State) == 0 {
 		return false, nil
 	}
+	target := reflect.ValueOf(into).Elem()
+	if v := reflect.ValueOf(o.kept); v.IsValid() && v.Type() == target.Type() {
+		target.Set(v)
+		return true, nil
+	}
 	if err := json.Unmarshal(o.State, into); err != nil {
 		return false, fmt.Errorf("decode offer of %s %s: %w", o.Class, o.UID, err)
 	}
+	o.kept = target.Interface()
 	return true, nil
 }
 
-// Changed tells whether Keep was called, so that the offer is to be saved.
+// Changed tells whether Keep was called in this request.
 func (o *Offer) Changed() bool { return o.changed }
+
+// Unsaved tells whether Keep was called after the last Saved, so that the offer is to be saved.
+func (o *Offer) Unsaved() bool { return o.unsaved }
+
+// Saved says that the plan has the offer as it is.
+func (o *Offer) Saved() { o.unsaved = false }
 
 // Method is a kind's part in the validation stage. An Offer that a method changes is saved with the plan.
 type Method interface {

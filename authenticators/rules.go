@@ -44,6 +44,13 @@ type Passwordless interface {
 	OfferAnyone(ctx context.Context, run *flows.Run) (*Offer, error)
 }
 
+// Comparing is a Method that has the person compare what the browser shows with what the device does.
+type Comparing interface {
+	// Outdated tells whether the browser showed something else, as the challenge of an offer that was chosen, than what is
+	// asked now: another tab was answered meanwhile. A browser that does not say what it showed is never outdated.
+	Outdated(o *Offer, shown map[string]any) (bool, error)
+}
+
 // Anyone is the uid of an offer by OfferAnyone (core.md §3.2).
 const Anyone = "-1"
 

@@ -108,16 +108,29 @@ func (m method) redraw(o *authenticators.Offer, mode wire.Mode) error {
 }
 
 // Show gives the browser the number that the person is to find on the phone (core.md §3.2).
+// answer_window, in seconds, is for a page that asks and waits in one request, and so cannot know when the question ends.
 func (m method) Show(_ context.Context, _ *flows.Run, o *authenticators.Offer) (map[string]any, error) {
 	var q question
 	if _, err := o.Kept(&q); err != nil {
 		return nil, err
 	}
-	shown := map[string]any{"item_mode": q.Mode, "item": q.Correct, "device_name": o.Name}
+	shown := map[string]any{
+		"item_mode": q.Mode, "item": q.Correct, "device_name": o.Name, "answer_window": int(m.s.AnswerWindow.Seconds()),
+	}
 	if q.Tx != nil {
 		shown["expires"] = q.Expires
 	}
 	return shown, nil
+}
+
+// Outdated tells whether the browser showed another item than the one that counts.
+func (m method) Outdated(o *authenticators.Offer, shown map[string]any) (bool, error) {
+	var q question
+	if _, err := o.Kept(&q); err != nil {
+		return false, err
+	}
+	item, ok := shown["item"].(string)
+	return ok && item != q.Correct, nil
 }
 
 // Select asks the phone, unless the same question is open already.

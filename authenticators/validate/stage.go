@@ -89,6 +89,14 @@ func (s *Stage) recall(run *flows.Run) (st *state, seen bool, err error) {
 	return st, true, nil
 }
 
+// keep saves st with the plan.
+func keep(run *flows.Run, st *state) error {
+	for _, o := range st.Offers {
+		o.Saved()
+	}
+	return run.SetState(st)
+}
+
 // collect fills st. done says that the outcome ends the stage without asking.
 func (s *Stage) collect(ctx context.Context, run *flows.Run, st *state) (o flows.Outcome, done bool, err error) {
 	u, err := run.PendingUser(ctx)
@@ -210,7 +218,7 @@ func (s *Stage) show(ctx context.Context, run *flows.Run, st *state, fresh bool)
 		if err != nil {
 			return flows.Outcome{}, err
 		}
-		fresh = fresh || o.Changed()
+		fresh = fresh || o.Unsaved()
 		c.DeviceChallenges = append(c.DeviceChallenges, DeviceChallenge{DeviceClass: o.Class, DeviceUID: o.UID, Challenge: shown})
 	}
 	for _, id := range st.Choose {
@@ -222,7 +230,7 @@ func (s *Stage) show(ctx context.Context, run *flows.Run, st *state, fresh bool)
 		}
 	}
 	if fresh {
-		if err := run.SetState(st); err != nil {
+		if err := keep(run, st); err != nil {
 			return flows.Outcome{}, err
 		}
 	}
@@ -232,8 +240,10 @@ func (s *Stage) show(ctx context.Context, run *flows.Run, st *state, fresh bool)
 // Answer takes a choice, a factor, or both.
 func (s *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer) (flows.Outcome, error) {
 	var r Response
-	if fields, err := run.Decode(answer, &r); err != nil || fields != nil {
-		return flows.Stay(fields), err
+	if !run.Resumed { // else it was read before it waited, and what it chose is chosen
+		if fields, err := run.Decode(answer, &r); err != nil || fields != nil {
+			return flows.Stay(fields), err
+		}
 	}
 	st, seen, err := s.recall(run)
 	if err != nil {
@@ -244,11 +254,11 @@ func (s *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer)
 		if err != nil || done {
 			return outcome, err
 		}
-		if err := run.SetState(st); err != nil {
+		if err := keep(run, st); err != nil {
 			return flows.Outcome{}, err
 		}
 	}
-	chosen := r.SelectedChallenge != nil && !run.Resumed
+	chosen := r.SelectedChallenge != nil
 	if chosen {
 		fields, soft, err := s.choose(ctx, run, st, *r.SelectedChallenge)
 		if err != nil {
@@ -269,6 +279,15 @@ func (s *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer)
 		return flows.NextThen(id), nil
 	}
 	sent := factorsOf(answer)
+	if chosen {
+		outdated, err := s.outdated(st, *r.SelectedChallenge)
+		if err != nil {
+			return flows.Outcome{}, err
+		}
+		if outdated { // the person first has to see what is asked
+			sent = nil
+		}
+	}
 	for _, field := range factors {
 		if value, ok := sent[field]; ok {
 			return s.verify(ctx, run, st, field, value)
@@ -292,7 +311,16 @@ func (s *Stage) choose(ctx context.Context, run *flows.Run, st *state, c DeviceC
 	if err != nil {
 		return nil, false, err
 	}
-	return fields, true, run.SetState(st)
+	return fields, true, keep(run, st)
+}
+
+// outdated tells whether the browser chose by a challenge that is no longer the one that is asked.
+func (s *Stage) outdated(st *state, c DeviceChallenge) (bool, error) {
+	m, ok := s.method(c.DeviceClass).(authenticators.Comparing)
+	if !ok {
+		return false, nil
+	}
+	return m.Outdated(find(st.Offers, c.DeviceClass, c.DeviceUID), c.Challenge)
 }
 
 func (s *Stage) verify(ctx context.Context, run *flows.Run, st *state, field string, value json.RawMessage) (flows.Outcome, error) {
@@ -310,8 +338,8 @@ func (s *Stage) verify(ctx context.Context, run *flows.Run, st *state, field str
 		if outcome, err = s.method(o.Class).Answer(ctx, run, o, value); err != nil {
 			return flows.Outcome{}, err
 		}
-		if o.Changed() {
-			if err := run.SetState(st); err != nil {
+		if o.Unsaved() {
+			if err := keep(run, st); err != nil {
 				return flows.Outcome{}, err
 			}
 		}

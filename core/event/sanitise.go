@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -34,18 +35,11 @@ func sounding(name string) bool {
 
 // encodeContext makes the context's JSON: masked, bounded, and of a kind that jsonb takes.
 func encodeContext(values map[string]any) (json.RawMessage, error) {
-	if len(values) == 0 {
-		return json.RawMessage("{}"), nil
-	}
-	clean, err := sanitiseMap(values, 0)
+	out, err := appendMap(make([]byte, 0, 512), values, 0)
 	if err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(clean)
-	if err != nil {
-		return nil, err
-	}
-	return dropNUL(data), nil
+	return dropNUL(out), nil
 }
 
 // dropNUL takes out U+0000, which JSON may hold and jsonb refuses.
@@ -69,62 +63,40 @@ func dropNUL(data []byte) json.RawMessage {
 	return out
 }
 
-func sanitiseMap(in map[string]any, depth int) (map[string]any, error) {
+// appendMap writes the first maxList entries by name, so that what is cut does not depend on chance.
+func appendMap(out []byte, in map[string]any, depth int) (_ []byte, err error) {
 	names := make([]string, 0, len(in))
 	for name := range in {
 		names = append(names, name)
 	}
-	slices.Sort(names) // so that what is cut does not depend on chance
-	out := make(map[string]any, min(len(in), maxList))
-	for _, name := range names {
-		if len(out) == maxList {
-			break
+	slices.Sort(names)
+	out = append(out, '{')
+	for i, name := range names[:min(len(names), maxList)] {
+		if i > 0 {
+			out = append(out, ',')
 		}
-		value, err := sanitise(in[name], depth+1)
+		out = append(appendString(out, cut(name)), ':')
+		value, err := plain(in[name])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		if _, isMap := value.(map[string]any); !isMap && sounding(name) {
 			value = masked
 		}
-		out[cut(name)] = value
+		if out, err = appendValue(out, value, depth+1); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
 	}
-	return out, nil
+	return append(out, '}'), nil
 }
 
-// sanitise gives a value of JSON's own types. Structs go through their JSON form, so that names decide there as well.
-func sanitise(v any, depth int) (any, error) {
-	if depth > maxDepth {
-		return truncated, nil
-	}
-	switch v := v.(type) {
-	case nil, bool, int, int32, int64, uint, uint32, uint64, json.Number:
+// plain gives a value of the types that appendValue knows. Structs go through their JSON form, so that names decide there
+// as well.
+func plain(v any) (any, error) {
+	switch v.(type) {
+	case nil, bool, int, int32, int64, uint, uint32, uint64, json.Number, string, uuid.UUID, time.Time, time.Duration, error,
+		map[string]any, []any:
 		return v, nil
-	case string:
-		return cut(v), nil
-	case uuid.UUID:
-		return hexID(v), nil
-	case time.Time:
-		return v.UTC().Format("2006-01-02T15:04:05.999999Z"), nil
-	case time.Duration:
-		return strconv.FormatFloat(v.Seconds(), 'f', -1, 64), nil
-	case error:
-		return cut(v.Error()), nil
-	case map[string]any:
-		return sanitiseMap(v, depth)
-	case []any:
-		out := make([]any, 0, min(len(v), maxList))
-		for _, item := range v {
-			if len(out) == maxList {
-				break
-			}
-			clean, err := sanitise(item, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, clean)
-		}
-		return out, nil
 	}
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -132,11 +104,61 @@ func sanitise(v any, depth int) (any, error) {
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	var plain any
-	if err := dec.Decode(&plain); err != nil {
-		return nil, err
+	var out any
+	return out, dec.Decode(&out)
+}
+
+func appendValue(out []byte, v any, depth int) (_ []byte, err error) {
+	if depth > maxDepth {
+		return appendString(out, truncated), nil
 	}
-	return sanitise(plain, depth)
+	switch v := v.(type) {
+	case nil:
+		return append(out, "null"...), nil
+	case bool:
+		return strconv.AppendBool(out, v), nil
+	case int:
+		return strconv.AppendInt(out, int64(v), 10), nil
+	case string:
+		return appendString(out, cut(v)), nil
+	case uuid.UUID:
+		return appendString(out, hexID(v)), nil
+	case time.Time:
+		return v.UTC().AppendFormat(out, `"2006-01-02T15:04:05.999999Z"`), nil
+	case time.Duration:
+		return append(strconv.AppendFloat(append(out, '"'), v.Seconds(), 'f', -1, 64), '"'), nil
+	case error:
+		return appendString(out, cut(v.Error())), nil
+	case map[string]any:
+		return appendMap(out, v, depth)
+	case []any:
+		out = append(out, '[')
+		for i, item := range v[:min(len(v), maxList)] {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			if item, err = plain(item); err != nil {
+				return nil, err
+			}
+			if out, err = appendValue(out, item, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return append(out, ']'), nil
+	}
+	data, err := json.Marshal(v) // a number of another size
+	return append(out, data...), err
+}
+
+// appendString quotes s; text that needs no escape, which is nearly all, is copied.
+func appendString(out []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			data, _ := json.Marshal(s)
+			return append(out, data...)
+		}
+	}
+	return append(append(append(out, '"'), s...), '"')
 }
 
 // cut bounds a text; a character that the cut splits goes with it.

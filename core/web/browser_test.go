@@ -174,9 +174,6 @@ func TestKeyboardAlone(t *testing.T) {
 			return nil
 		}},
 		step{devices, func(s *call, body object) object {
-			if body["mobile"] == nil {
-				return selected(devices)
-			}
 			if waits++; waits == 1 {
 				return wrong(devices, "mobile", "waiting", "Waiting for push answer")
 			}
@@ -239,8 +236,8 @@ func TestKeyboardAlone(t *testing.T) {
 	uid := "018f6f7e-0000-7000-8000-000000000001"
 	want := []string{
 		`{"uid_field":"ada.lovelace"}`, `{"password":"wrong"}`, `{"password":"secret"}`,
-		`{"selected_challenge":{"challenge":{},"device_class":"mobile","device_uid":"` + uid + `"}}`,
-		`{"mobile":"` + uid + `"}`, `{"mobile":"` + uid + `"}`, `{"remember_me":false}`,
+		`{"mobile":"` + uid + `","selected_challenge":{"challenge":{"item":"07"},"device_class":"mobile","device_uid":"` + uid + `"}}`,
+		`{"mobile":"` + uid + `"}`, `{"remember_me":false}`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("sent:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -293,17 +290,11 @@ type screen struct{ name, path, first, keys, ready string }
 func screens(f *fake) []screen {
 	dead := func(c, again object) step {
 		return step{c, func(s *call, body object) object {
-			if body["mobile"] == nil {
-				return selected(c)
-			}
 			return again
 		}}
 	}
 	waits := func(c object) step {
 		return step{c, func(s *call, body object) object {
-			if body["mobile"] == nil {
-				return selected(c)
-			}
 			s.hold()
 			return c
 		}}
@@ -346,10 +337,7 @@ func screens(f *fake) []screen {
 		{name: "accept", ready: "approve the sign-in", step: waits(one("accept_deny", "accept", object{"expires": soon(40 * time.Second)}))},
 		{name: "unreachable", ready: "We could not reach your phone", step: step{one("number_matching_2", "47", nil), func(s *call, body object) object {
 			c := one("number_matching_2", "47", nil)
-			switch {
-			case body["mobile"] == nil:
-				return selected(c)
-			case len(s.sent()) < 3:
+			if len(s.sent()) < 2 {
 				return wrong(c, "mobile", "internal", "Failed to send push notification")
 			}
 			s.hold()

@@ -40,11 +40,12 @@
 //	            the control that had it goes away
 //	announce(t) says a text to screen readers, politely
 //	now()       the server's clock in milliseconds, from the Date header of its last answer
-//	submit(body, {quiet, held})
+//	submit(body, {quiet, held, again})
 //	            answers the stage. Resolves to the challenge when this stage is shown again, after update() was
 //	            called with it; to null when the stage was left or the request was given up. A second submit while one
 //	            runs is ignored. quiet: without the page's busy state. held: the server may hold the answer back for up
-//	            to a minute; it is repeated freely after a broken connection and gives way to the next submit.
+//	            to a minute; it is repeated freely after a broken connection and gives way to the next submit. again:
+//	            what is repeated instead of body, where that does something that is not to happen twice.
 //	config      {stages, devices}: sets of the names for which this build has scripts
 //
 // update is called for an answer that leaves the stage where it is: response_errors say why. A stage without update is

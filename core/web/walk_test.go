@@ -26,10 +26,8 @@ func TestPhoneOutcomes(t *testing.T) {
 	}
 	s := f.flow("login", step{devices, func(s *call, body object) object {
 		s.mu.Lock()
-		if body["mobile"] == nil {
+		if body["selected_challenge"] != nil {
 			asked++
-			s.mu.Unlock()
-			return selected(devices)
 		}
 		o := outcome[waits]
 		waits++
@@ -74,6 +72,32 @@ func TestPhoneOutcomes(t *testing.T) {
 	counts(4)
 	if c := b.complained(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
+	}
+}
+
+// Another tab has moved the question on: the page shows the number that counts, and waits without asking anew.
+func TestPhoneAsksAnotherNumber(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, newBrowser(t))
+	old, current := validate(phone("number_matching_2", "47", object{"answer_window": 60})), validate(phone("number_matching_2", "11", object{"answer_window": 60}))
+	s := f.flow("login", step{old, func(s *call, body object) object {
+		if body["selected_challenge"] != nil {
+			return selected(current)
+		}
+		s.hold()
+		return current
+	}})
+	b.do(chromedp.Navigate(f.URL + "/if/flow/login/"))
+	b.until("document.querySelector('.number')?.textContent === '11'")
+	b.until("/^(1:00|0:5.) left$/.test(document.querySelector('.ask .fine').textContent)")
+	eventually(t, func() bool { return len(s.sent()) == 2 })
+	sent := s.sent()
+	if got := sent[0]["selected_challenge"].(map[string]any)["challenge"].(map[string]any)["item"]; got != "47" {
+		t.Errorf("the page says that it showed %v", got)
+	}
+	if sent[1]["selected_challenge"] != nil || sent[1]["mobile"] == nil {
+		t.Errorf("then it sent %v", sent[1])
 	}
 }
 

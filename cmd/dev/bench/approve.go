@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,53 +37,36 @@ func (c *pair) close() {
 
 var itemName = []byte(`"item":"`)
 
+// itemOf is the number in a challenge; nil if there is none.
+func itemOf(shown []byte) []byte {
+	_, item, found := bytes.Cut(shown, itemName)
+	if !found {
+		return nil
+	}
+	item, _, _ = bytes.Cut(item, []byte{'"'})
+	return bytes.Clone(item)
+}
+
 // approve does one approval and tells how long it took from the phone's answer to the browser's release.
 func (w *world) approve(ctx context.Context, c *pair, p *person) (time.Duration, error) {
-	if err := c.browser.send("POST", executor, p.browser, p.choose); err != nil {
-		return 0, err
-	}
-	shown, err := c.browser.expect(200)
-	if err != nil {
-		return 0, fmt.Errorf("choose the phone: %w", err)
-	}
-	i := bytes.Index(shown, itemName)
-	if i < 0 || !bytes.Contains(shown, []byte("Empty response")) {
-		return 0, fmt.Errorf("choose the phone: no number is shown: %.500s", shown)
-	}
-	item := shown[i+len(itemName):]
-	item = item[:bytes.IndexByte(item, '"')]
-
 	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var data map[string]string
-	select {
-	case data = <-p.pushed:
-	case <-limit.Done():
-		return 0, errors.New("no push came")
+	ask := w.ask
+	if w.stock {
+		ask = w.chooseThenWait
 	}
-	if !bytes.Contains([]byte(data["items"]), item) {
-		return 0, fmt.Errorf("the phone was sent %s, the browser shows %s", data["items"], item)
+	data, err := ask(limit, c, p)
+	if err != nil {
+		return 0, err
+	}
+	if !strings.Contains(data["items"], string(w.item)) {
+		return 0, fmt.Errorf("the phone was sent %s, the browser shows %s", data["items"], w.item)
 	}
 	c.body = append(c.body[:0], `{"tx_id":"`...)
 	c.body = append(c.body, data["tx_id"]...)
 	c.body = append(c.body, `","selected_item":"`...)
-	c.body = append(c.body, item...)
+	c.body = append(c.body, w.item...)
 	c.body = append(c.body, `"}`...)
-
-	tx, err := uuid.Parse(data["tx_id"])
-	if err != nil {
-		return 0, err
-	}
-	w.trace.looking.Store(tx, p.looked)
-	defer w.trace.looking.Delete(tx)
-	w.trace.looking.Store(p.key, p.looked)
-	defer w.trace.looking.Delete(p.key)
-	if err := c.browser.send("POST", executor, p.browser, p.wait); err != nil {
-		return 0, err
-	}
-	if err := w.awaitLooks(limit, p); err != nil {
-		return 0, err
-	}
 	began := time.Now()
 	if err := c.phone.send("POST", p.path, p.phone, c.body); err != nil {
 		return 0, err
@@ -93,11 +77,57 @@ func (w *world) approve(ctx context.Context, c *pair, p *person) (time.Duration,
 	if _, err := c.browser.expect(302); err != nil {
 		return 0, fmt.Errorf("wait: %w", err)
 	}
-	took := time.Since(began)
-	for len(p.looked) > 0 { // looks after the answer
+	return time.Since(began), nil
+}
+
+// ask sends the browser's one request and gives what the phone was sent.
+func (w *world) ask(ctx context.Context, c *pair, p *person) (map[string]string, error) {
+	if err := c.browser.send("POST", executor, p.browser, p.ask); err != nil {
+		return nil, err
+	}
+	return p.push(ctx)
+}
+
+func (p *person) push(ctx context.Context) (map[string]string, error) {
+	select {
+	case data := <-p.pushed:
+		return data, nil
+	case <-ctx.Done():
+		return nil, errors.New("no push came")
+	}
+}
+
+// chooseThenWait does the same in two requests.
+func (w *world) chooseThenWait(ctx context.Context, c *pair, p *person) (map[string]string, error) {
+	for len(p.looked) > 0 { // after the last answer
 		<-p.looked
 	}
-	return took, nil
+	if err := c.browser.send("POST", executor, p.browser, p.choose); err != nil {
+		return nil, err
+	}
+	shown, err := c.browser.expect(200)
+	if err == nil && !bytes.Equal(itemOf(shown), w.item) {
+		err = fmt.Errorf("another number is shown: %.500s", shown)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("choose the phone: %w", err)
+	}
+	data, err := p.push(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := uuid.Parse(data["tx_id"])
+	if err != nil {
+		return nil, err
+	}
+	w.trace.looking.Store(tx, p.looked)
+	defer w.trace.looking.Delete(tx)
+	w.trace.looking.Store(p.key, p.looked)
+	defer w.trace.looking.Delete(p.key)
+	if err := c.browser.send("POST", executor, p.browser, p.wait); err != nil {
+		return nil, err
+	}
+	return data, w.awaitLooks(ctx, p)
 }
 
 // awaitLooks returns when the browser's request has read all that it reads before it waits. How much that is, the first

@@ -10,8 +10,9 @@
 //	   ▲ pgx alone                             B: the durable statements of A, c at a time
 //	   A B B A A B B A …                       noise of the machine hits both
 //
-// One approval is: the browser's POST of selected_challenge (the server commits the prompt and pushes) → the held POST that
-// waits → the phone's POST receive_response (the server commits the answer) → the browser's 302 (the server commits the plan).
+// One approval is: the browser's POST of choice and answer, as our page sends it (the server commits the prompt, pushes, and
+// holds the request) → the phone's POST receive_response (the server commits the answer) → the browser's 302 (the server
+// commits the plan). With --stock the choice is a request of its own, as on authentik's page.
 //
 // The statements of B are those that the tracer saw in one approval, without the reads, in the same batches, with keys of
 // the same sizes on the same tables. So B follows the server when its statements change.

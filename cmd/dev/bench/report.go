@@ -36,16 +36,25 @@ type Report struct {
 	Process    *Process     `json:"process,omitempty"`
 }
 
-const measured = "POST selected_challenge (the server commits the prompt and pushes), the browser's held POST, the phone's " +
-	"POST receive_response with its device token, the browser's 302; number matching with three digits; TCP on the loopback, " +
-	"keep-alive; access log on, to a file; client and server share the processors."
+const measured = "%s, the phone's POST receive_response with its device token, the browser's 302; number matching with three " +
+	"digits; TCP on the loopback, keep-alive; access log on, to a file; client and server share the processors."
+
+// How the browser asks.
+const (
+	asksAtOnce = "the browser's POST of choice and answer (the server commits the prompt, pushes, and holds the request)"
+	asksTwice  = "POST selected_challenge (the server commits the prompt and pushes), the browser's held POST"
+)
 
 const excluded = "Password hashing, the steps before the validation stage and after it (the plans are made before), TLS, a push " +
 	"provider (the channel accepts at once), background jobs."
 
 // measure runs every part.
 func (a *Approvals) measure(ctx context.Context, dir string, progress func(string, ...any)) (_ *Report, err error) {
-	r := &Report{Measured: measured, Excluded: excluded, Processors: runtime.GOMAXPROCS(0)}
+	asks := asksAtOnce
+	if a.Stock {
+		asks = asksTwice
+	}
+	r := &Report{Measured: fmt.Sprintf(measured, asks), Excluded: excluded, Processors: runtime.GOMAXPROCS(0)}
 	if !a.skip("process") {
 		progress("building the server and starting it on its own cluster")
 		if r.Process, err = process(ctx, dir); err != nil {
@@ -57,6 +66,7 @@ func (a *Approvals) measure(ctx context.Context, dir string, progress func(strin
 	if err != nil {
 		return nil, err
 	}
+	w.stock = a.Stock
 	defer func() {
 		if e := w.close(); err == nil && e != nil {
 			err = fmt.Errorf("stop the server: %w", e)

@@ -39,7 +39,7 @@ type holdOrder struct {
 	Logins []holdLogin
 }
 
-type holdLogin struct{ Browser, Choose, Wait string }
+type holdLogin struct{ Browser, Ask string }
 
 // waiting has n logins wait.
 func (w *world) waiting(ctx context.Context, n int) (_ *Waiting, err error) {
@@ -49,7 +49,7 @@ func (w *world) waiting(ctx context.Context, n int) (_ *Waiting, err error) {
 	order := holdOrder{Addr: w.addr}
 	for range n {
 		p := w.login()
-		order.Logins = append(order.Logins, holdLogin{p.browser, string(p.choose), string(p.wait)})
+		order.Logins = append(order.Logins, holdLogin{p.browser, string(p.ask)})
 	}
 	order.Logins = append([]holdLogin(nil), order.Logins...)
 	text, err := json.Marshal(order)
@@ -173,13 +173,7 @@ func (*Hold) Run(ctx context.Context, k *kong.Context) error {
 			mu.Lock()
 			held = append(held, c)
 			mu.Unlock()
-			if err := c.send("POST", executor, l.Browser, []byte(l.Choose)); err != nil {
-				return err
-			}
-			if _, err := c.expect(200); err != nil {
-				return err
-			}
-			return c.send("POST", executor, l.Browser, []byte(l.Wait))
+			return c.send("POST", executor, l.Browser, []byte(l.Ask))
 		})
 	}
 	if err := g.Wait(); err != nil {

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -52,8 +51,9 @@ type person struct {
 	key     string // key_hash of the session
 	browser string // header lines
 	phone   string // header lines
-	choose  []byte // body
-	wait    []byte // body
+	ask     []byte // body that asks the phone and waits
+	choose  []byte // body that asks only, as authentik's own page does
+	wait    []byte // body that waits only
 	pushed  chan map[string]string
 	looked  chan struct{}
 }
@@ -69,7 +69,9 @@ type world struct {
 	people []*person
 	admin  *pgxpool.Pool
 	flow   uuid.UUID
-	looks  int          // reads of a browser's request before it waits
+	item   []byte       // the number that every browser shows
+	stock  bool         // browsers ask and wait in two requests
+	looks  int          // reads of a browser's request before it waits, where it is one that only waits
 	next   atomic.Int64 // the first person whose login is not used up
 
 	stop context.CancelFunc
@@ -321,8 +323,16 @@ func (w *world) plan(ctx context.Context) error {
 	if err := c.send("GET", executor, p.browser, nil); err != nil {
 		return err
 	}
-	if body, err := c.expect(200); err != nil || !bytes.Contains(body, p.choose[len(p.choose)-55:len(p.choose)-20]) {
-		return fmt.Errorf("the validation stage offers no phone: %.300s: %w", body, err)
+	body, err := c.expect(200)
+	if err != nil {
+		return err
+	}
+	if w.item = itemOf(body); w.item == nil {
+		return fmt.Errorf("the validation stage shows no number: %.300s", body)
+	}
+	for _, p := range w.people { // their plans are copies, so that they are shown the same number
+		p.ask = fmt.Appendf(nil, `{"component":"%s","selected_challenge":{"device_class":"mobile","device_uid":"%s","challenge":{"item":"%s"}},"mobile":"%s"}`,
+			validate.Component, p.device, w.item, p.device)
 	}
 	sessions, users, devices := make([]uuid.UUID, people), make([]int, people), make([]string, people)
 	for i, p := range w.people {

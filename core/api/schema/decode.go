@@ -379,6 +379,9 @@ func (f *Field) list(raw []byte, dst reflect.Value, m Mode, at string, errs faul
 
 // unquote is the text of a JSON string, and of anything else its literal.
 func unquote(raw []byte) string {
+	if n := len(raw); n >= 2 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return string(raw[1 : n-1])
+	}
 	var s string
 	if raw[0] == '"' && json.Unmarshal(raw, &s) == nil {
 		return s

@@ -1,8 +1,9 @@
 // The phone with the app: it is asked, and this page shows the number to tap there and waits for the answer.
 //
-//   asking ──▶ waiting ◀─▶ (push failed: says so and goes on waiting)
-//     ▲           │
-//     └─ a click ─┴─▶ over: wrong number, no answer, replaced, too often …
+//   waiting ◀─▶ (push failed: says so and goes on waiting)
+//     ▲   │
+//     │   └─▶ over: wrong number, no answer, replaced, too often …
+//     └─ a click ─┘
 //
 // A new question is always a person's act. Accepted and refused are not seen here: the executor goes on by itself.
 import { h, s, icon } from "../flow/dom.js";
@@ -40,25 +41,23 @@ export default function render(ctx) {
     return [...selected_challenge, ...mobile, ...non_field_errors.filter((e) => e.string !== "Empty response")][0];
   }
 
+  // Choice and answer go together, so that the question costs one request. When the server finds that this page shows
+  // another number than it asks for, it answers at once, with the one that counts.
   async function ask() {
     const mine = ++question;
-    asking();
-    const answer = await ctx.submit({ selected_challenge: { device_class, device_uid, challenge: {} } }, { quiet: true });
-    if (!answer || mine !== question) return;
-    const error = complaint(answer);
-    if (error && error.code !== "internal") return over(error);
-    wait(mine, error?.code === "internal");
-  }
-
-  async function wait(mine, unreachable = false) {
-    waiting(unreachable);
+    const later = { mobile: device_uid };
+    let body = { selected_challenge: { device_class, device_uid, challenge: { item: ctx.device.challenge.item } }, ...later };
+    let unreachable = false;
+    let shown = waiting(unreachable);
     for (;;) {
       const began = performance.now();
-      const answer = await ctx.submit({ mobile: device_uid }, { held: true });
+      const answer = await ctx.submit(body, { held: true, again: later });
       if (!answer || mine !== question) return;
+      body = later;
       const error = complaint(answer);
-      if (error?.code === "internal" && !unreachable) waiting((unreachable = true));
-      else if (error && error.code !== "waiting" && error.code !== "internal") return over(error);
+      if (error && error.code !== "waiting" && error.code !== "internal") return over(error);
+      const lost = unreachable || error?.code === "internal";
+      if (lost !== unreachable || shown !== ctx.device.challenge.item) shown = waiting((unreachable = lost));
       await pause(pace - (performance.now() - began), ctx.signal);
       if (ctx.signal.aborted || mine !== question) return;
     }
@@ -73,13 +72,11 @@ export default function render(ctx) {
   const heading = (text) => ctx.heading(text, box.contains(document.activeElement));
   const numbered = () => ctx.device.challenge.item_mode?.startsWith("number_matching");
 
-  function asking() {
-    heading("Asking your phone…");
-    show(h("div", { class: "dial endless" }, ring(0.25), icon("phone")), h("p", { class: "lead", text: `Sending a request to ${phone}.` }));
-  }
-
+  /** Shows the question and gives the number that it shows. */
   function waiting(unreachable) {
-    const { item, expires } = ctx.device.challenge;
+    const { item, expires, answer_window: seconds } = ctx.device.challenge;
+    // The end that the challenge tells may be that of a question before this one.
+    const end = Date.parse(expires ?? "") || 0;
     const number = numbered() ? item : null;
     heading(number ? "Tap this number on your phone" : "Approve on your phone");
     const told = number ? `Open the app on ${phone} and tap this number.` : `Open the app on ${phone} and approve the sign-in.`;
@@ -92,7 +89,8 @@ export default function render(ctx) {
     // Filled once it stands in the page, or it would not be read out.
     if (unreachable) trouble.textContent = "We could not reach your phone. Open the app: the request is waiting there.";
     else ctx.announce(number ? `${told} The number is ${[...number].join(" ")}.` : told);
-    countdown(dial, left, Date.parse(expires ?? ""));
+    countdown(dial, left, end > ctx.now() ? end : seconds && ctx.now() + seconds * 1000);
+    return item;
   }
 
   // Runs the ring down. Without an end in the challenge it circles.

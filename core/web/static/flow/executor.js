@@ -113,18 +113,19 @@ export function executor(slug, onAway) {
      *
      * After a broken connection nobody knows whether the answer arrived, so it is not simply sent again: the flow is
      * asked where it stands, and only where it still stands at this stage the answer is repeated. A 503 says that
-     * it was not taken, and held answers only ask: both are repeated as they are.
+     * it was not taken, and held answers only ask: both are repeated as they are, but a held one that begins with what is
+     * not to happen twice as again.
      */
-    post(body, { held, component, signal }) {
+    post(body, { held, again, component, signal }) {
       let doubtful = false;
-      return persist(async () => {
+      return persist(async (tries) => {
         if (doubtful) {
           const found = await once("GET", null, false, signal);
           if (found.challenge.component !== component) return { ...found, moved: true };
           doubtful = false;
         }
         try {
-          return await once("POST", body, held, signal);
+          return await once("POST", tries && again ? again : body, held, signal);
         } catch (error) {
           doubtful = error instanceof Away && error.status !== 503 && !held;
           throw error;

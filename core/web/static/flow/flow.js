@@ -130,7 +130,7 @@ function load(component) {
   }, forever);
 }
 
-async function submit(body, { quiet, held }, signal) {
+async function submit(body, { quiet, held, again }, signal) {
   if (signal.aborted || (sending && !sending.held)) return null;
   sending?.controller.abort();
   const mine = (sending = { held, controller: new AbortController() });
@@ -140,7 +140,9 @@ async function submit(body, { quiet, held }, signal) {
   const component = current.component;
   let answer;
   try {
-    answer = await server.post({ component, ...body }, { held, component, signal: mine.controller.signal });
+    answer = await server.post({ component, ...body }, {
+      held, again: again && { component, ...again }, component, signal: mine.controller.signal,
+    });
   } catch (failure) {
     if (failure.status === 403 || failure.status === 404) {
       problem("This page is out of date", failure.message + " Load it again to go on.");
