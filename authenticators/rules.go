@@ -2,9 +2,11 @@ package authenticators
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/google/uuid"
 
+	"countersign/core/event"
 	"countersign/flows"
 )
 
@@ -42,6 +44,12 @@ type Ruled interface {
 type Passwordless interface {
 	// OfferAnyone prepares what is asked of whoever it may be. Answering it names the pending user of the run.
 	OfferAnyone(ctx context.Context, run *flows.Run) (*Offer, error)
+}
+
+// Foreseeing is a Method that can tell from the value of its field what it will read.
+type Foreseeing interface {
+	// Ahead is that; nil if the value is none that it knows.
+	Ahead(value json.RawMessage, o *event.Origin) flows.Ahead
 }
 
 // Comparing is a Method that has the person compare what the browser shows with what the device does.

@@ -36,6 +36,7 @@ type Engine struct {
 	users     *user.Store
 	events    *event.Log
 	kinds     map[string]*Kind
+	ahead     []func(Answer, *event.Origin) Ahead
 	log       *slog.Logger
 	now       func() time.Time
 	turns     *turns
@@ -59,6 +60,9 @@ func New(o Options) *Engine {
 			panic("flows: two kinds of the model " + k.Model)
 		}
 		e.kinds[k.Model] = k
+		if k.Ahead != nil {
+			e.ahead = append(e.ahead, k.Ahead)
+		}
 	}
 	e.catalogue.Store(&Catalogue{})
 	return e
@@ -149,6 +153,9 @@ func (e *Engine) serve(ctx context.Context, req Request, met **position) (reply 
 		engine:   e, catalogue: cat, users: map[int]*user.User{},
 	}
 	defer run.rollback(ctx)
+	if req.Early != nil { // what it holds is not to wait with the request
+		run.ahead, req.Early.ahead = req.Early.ahead, nil
+	}
 
 	if plan != nil && plan.Finished() && flow.Designation == Authentication && e.now().Sub(plan.DoneAt) < doneFor {
 		switch {

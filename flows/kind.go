@@ -12,6 +12,7 @@ import (
 
 	"countersign/core/api"
 	"countersign/core/db"
+	"countersign/core/event"
 	"countersign/core/resource"
 )
 
@@ -37,6 +38,12 @@ type Exchange struct {
 	Response  any // nil: none is taken
 }
 
+// Ahead is what a stage reads in the round trip that loads the session, before anybody knows whether the answer is for it.
+// The stage takes it by Run.Ahead, and has to see for itself whether it is what it needs.
+type Ahead interface {
+	Queue(b *pgx.Batch)
+}
+
 // Kind is one kind of stage: all that the engine, the API and its document know of it. NewKind makes one.
 type Kind struct {
 	resource.KindInfo
@@ -49,6 +56,9 @@ type Kind struct {
 
 	Build     Builder
 	Exchanges []Exchange
+
+	// Ahead, if not nil, foresees from an answer what its stage is going to read; nil: nothing.
+	Ahead func(a Answer, o *event.Origin) Ahead
 
 	mount func(*resource.MountedFamily[StageRow])
 }

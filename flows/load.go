@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"countersign/core/db"
+	"countersign/core/event"
 	"countersign/core/fault"
 	"countersign/core/session"
 )
@@ -20,9 +21,10 @@ import (
 // got the new key. The browser comes back with what it has by then.
 var errStale = errors.New("the session changed under the request")
 
-// Early is a plan that was read along with the session, before the request had its turn.
+// Early is a plan, and what a stage foresaw, that were read along with the session, before the request had its turn.
 type Early struct {
-	flow uuid.UUID
+	flow  uuid.UUID
+	ahead Ahead
 	stored
 }
 
@@ -36,17 +38,24 @@ type stored struct {
 
 func (s *stored) targets() []any { return []any{&s.epoch, &s.version, &s.raw, &s.updated} }
 
-// Early prepares to read the plan of a flow along with the session.
-func (e *Engine) Early(slug string) (*Early, *session.Along) {
+// Early prepares to read the plan of a flow along with the session, and what the stage that an answer is for will need.
+func (e *Engine) Early(slug string, answer Answer, origin *event.Origin) (*Early, *session.Along) {
 	p := &Early{}
 	if f := e.catalogue.Load().Slug(slug); f != nil {
 		p.flow = f.PK
 	}
-	return p, &session.Along{
+	along := &session.Along{
 		Columns: `, e.epoch, p.version, p.plan, p.updated`,
 		Join:    ` CROSS JOIN flow_epoch e LEFT JOIN flow_plans p ON p.session_uuid = s.session_uuid AND p.flow_uuid = $3`,
 		Args:    []any{p.flow}, Into: p.targets(),
 	}
+	for _, foresee := range e.ahead {
+		if p.ahead = foresee(answer, origin); p.ahead != nil {
+			along.Then = p.ahead.Queue
+			break
+		}
+	}
+	return p, along
 }
 
 // load reads the plan, and the catalogue if it grew old, in one round trip when nothing changed.

@@ -39,6 +39,7 @@ type Run struct {
 	contended []string
 	cookies   []*http.Cookie
 	received  []*http.Cookie
+	ahead     Ahead
 	holder    *rbac.Actor // whose session it was when the request came
 	dirty     bool        // there is something to save
 	moved     bool        // the plan left a step, began anew or ended
@@ -90,6 +91,13 @@ func (r *Run) Emit(ctx context.Context, e event.Event) error {
 	}
 	r.Queue(event.InsertSQL, args...)
 	return nil
+}
+
+// Ahead gives, once, what a kind foresaw of this answer; nil: nothing, or it may be out of date.
+func (r *Run) Ahead() Ahead {
+	a := r.ahead
+	r.ahead = nil
+	return a
 }
 
 // AfterCommit has fn called once all that the run wrote is durable; never, if it is not.

@@ -190,9 +190,15 @@ func (x *tab) begin(name string, device uuid.UUID) reply {
 // await holds a request for the answer and gives its reply.
 func (x *tab) await(l *logins, device uuid.UUID) <-chan reply {
 	x.t.Helper()
+	return x.held(l, map[string]any{"mobile": device.String()})
+}
+
+// held sends what the server holds back, and gives its reply.
+func (x *tab) held(l *logins, body any) <-chan reply {
+	x.t.Helper()
 	before := l.engine.Waiting()
 	out := make(chan reply, 1)
-	go func() { out <- x.send(map[string]any{"mobile": device.String()}) }()
+	go func() { out <- x.send(body) }()
 	for l.engine.Waiting() == before && len(out) == 0 {
 		time.Sleep(time.Millisecond) // until the request sleeps, or came back at once
 	}
@@ -245,6 +251,84 @@ func TestPhoneLetsTheLoginGoOn(t *testing.T) {
 	}
 	if got := value[string](l.bench, `SELECT context->'auth_method_args'->'mfa_devices'->0->>'name' FROM events WHERE action = 'login'`); got != "Ada's phone" {
 		t.Errorf("the login's event names %q", got)
+	}
+}
+
+// askBody is what our page sends: choice and answer at once, with the number that it shows.
+func askBody(device uuid.UUID, item string) map[string]any {
+	body := choose(device)
+	body["selected_challenge"].(map[string]any)["challenge"] = map[string]any{"item": item}
+	body["mobile"] = device.String()
+	return body
+}
+
+// Choice and answer may travel together (core.md §3.3): one request asks and waits.
+func TestOneRequestAsksAndWaits(t *testing.T) {
+	t.Parallel()
+	l := setupLogins(t)
+	device, token := l.phone(l.user)
+	x := l.tab()
+	r := x.send(map[string]any{"uid_field": "ada"})
+	if window := r.Devices[0].Challenge["answer_window"]; window != 60.0 {
+		t.Errorf("the page is told of %v seconds", window)
+	}
+	held := x.held(l, askBody(device, r.item(device)))
+	if status := l.answer(device, token, r.item(device)); status != 204 {
+		t.Fatalf("answer: %d", status)
+	}
+	if r := l.got(held); r.Component != flows.ComponentRedirect || len(l.push.jobs) != 1 {
+		t.Errorf("after the answer: %+v, %d pushes", r, len(l.push.jobs))
+	}
+}
+
+// A page that shows a number which another tab has used up is told the new one before it waits: its person would look for
+// the old one on the phone.
+func TestPageWithAnOldNumberIsToldTheNewOne(t *testing.T) {
+	t.Parallel()
+	l := setupLogins(t)
+	device, token := l.phone(l.user)
+	x := l.tab()
+	old := x.send(map[string]any{"uid_field": "ada"}).item(device)
+	held := x.held(l, askBody(device, old))
+	for _, item := range value[[]string](l.bench, `SELECT items FROM mobile_transactions WHERE status = 'wait'`) {
+		if item != old {
+			l.answer(device, token, item)
+			break
+		}
+	}
+	l.got(held)
+	r := x.send(askBody(device, old)) // the other tab
+	if r.item(device) == old || r.code("mobile") != "" || r.code("non_field_errors") != "invalid" {
+		t.Fatalf("the old number is answered by %+v", r)
+	}
+	held = x.await(l, device)
+	if status := l.answer(device, token, r.item(device)); status != 204 {
+		t.Fatalf("answer: %d", status)
+	}
+	if r := l.got(held); r.Component != flows.ComponentRedirect {
+		t.Errorf("after the answer: %+v", r)
+	}
+}
+
+// What is read ahead for the phone that an answer names is of no use for another.
+func TestForeseenPhoneMustBeTheChosenOne(t *testing.T) {
+	t.Parallel()
+	l := setupLogins(t)
+	device, _ := l.phone(l.user)
+	foreign, _ := l.phone(l.makeUser("eve"))
+	l.exec(`UPDATE mobile_devices SET push_address = 'address of eve' WHERE uuid = $1`, foreign)
+	x := l.tab()
+	x.send(map[string]any{"uid_field": "ada"})
+	body := choose(device)
+	body["mobile"] = foreign.String()
+	if r := x.send(body); r.code("mobile") != "invalid" {
+		t.Errorf("another's phone: %+v", r)
+	}
+	if len(l.push.jobs) != 1 || l.push.jobs[0].Message.Address == "address of eve" || l.waiting(device) == uuid.Nil {
+		t.Errorf("pushes: %+v", l.push.jobs)
+	}
+	if r := x.send(map[string]any{"mobile": foreign.String()}); r.code("mobile") != "invalid" || len(l.push.jobs) != 1 {
+		t.Errorf("another's phone alone: %+v, %d pushes", r, len(l.push.jobs))
 	}
 }
 

@@ -133,6 +133,19 @@ func (m method) Outdated(o *authenticators.Offer, shown map[string]any) (bool, e
 	return ok && item != q.Correct, nil
 }
 
+// Ahead reads what asking the phone takes. It is read again if another is asked, or from elsewhere.
+func (m method) Ahead(value json.RawMessage, o *event.Origin) flows.Ahead {
+	var uid string
+	if json.Unmarshal(value, &uid) != nil {
+		return nil
+	}
+	device, err := uuid.Parse(uid)
+	if err != nil {
+		return nil
+	}
+	return &aiming{device: device, source: sourceOf(o)}
+}
+
 // Select asks the phone, unless the same question is open already.
 func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Offer) (fault.Fields, error) {
 	s := m.s
@@ -144,7 +157,7 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 	if err != nil {
 		return nil, fmt.Errorf("device of offer: %w", err)
 	}
-	t, err := s.aim(ctx, run.DB(), device, sourceOf(run))
+	t, err := s.aim(ctx, run, device)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +176,7 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 			return nil, err
 		}
 	}
-	if wait := s.Budget.wait(now, t.history, sourceOf(run), t.known); wait > 0 {
+	if wait := s.Budget.wait(now, t.history, sourceOf(run.Origin), t.known); wait > 0 {
 		return failure("throttled", "Too many requests were sent to your phone. Try again in "+waitText(wait)+", or use another way."), nil
 	}
 	id, err := uuid.NewV7()
@@ -203,7 +216,7 @@ func contextOf(run *flows.Run, now time.Time) wire.Context {
 		application = run.Title
 	}
 	return wire.Context{
-		Application: application, Host: run.Origin.Host, IP: sourceOf(run),
+		Application: application, Host: run.Origin.Host, IP: sourceOf(run.Origin),
 		Browser: agent.Browser.Family, OS: agent.OS.Family, Time: now.UTC().Truncate(time.Second),
 	}
 }

@@ -45,28 +45,57 @@ type target struct {
 	history     []past
 }
 
-// aim reads all that opening a prompt needs, in one round trip. nil: the device is gone. (Written with EXISTS, the planner
-// may answer "known" by a hash of the whole table.)
-func (s *Service) aim(ctx context.Context, q db.Querier, device uuid.UUID, source string) (*target, error) {
-	t := &target{device: device}
-	var history []byte
-	err := q.QueryRow(ctx, `SELECT d.user_id, d.name, d.push_channel, d.push_address, d.can_fetch, p.tx_id, p.node,
-			(SELECT true FROM mobile_transactions k WHERE k.user_id = d.user_id AND k.source = $2 AND k.status = 'accept' LIMIT 1) IS NOT NULL,
-			(SELECT coalesce(json_agg(h), '[]') FROM (SELECT status, source, created FROM mobile_transactions
-				WHERE user_id = d.user_id ORDER BY created DESC LIMIT $3) h)
-		FROM mobile_devices d LEFT JOIN mobile_transactions p ON p.device = d.uuid AND p.status = 'wait'
-		WHERE d.uuid = $1 AND d.confirmed`, device, source, remembered).
-		Scan(&t.userID, &t.name, &t.channel, &t.address, &t.canFetch, &t.pending, &t.pendingNode, &t.known, &history)
-	if errors.Is(err, pgx.ErrNoRows) {
+// aiming reads all that opening a prompt needs.
+type aiming struct {
+	device uuid.UUID
+	source string
+
+	target  *target // nil: the device is gone
+	history []byte
+	done    bool
+}
+
+// aimSQL is written without EXISTS, for which the planner may answer "known" by a hash of the whole table.
+const aimSQL = `SELECT d.user_id, d.name, d.push_channel, d.push_address, d.can_fetch, p.tx_id, p.node,
+		(SELECT true FROM mobile_transactions k WHERE k.user_id = d.user_id AND k.source = $2 AND k.status = 'accept' LIMIT 1) IS NOT NULL,
+		(SELECT coalesce(json_agg(h), '[]') FROM (SELECT status, source, created FROM mobile_transactions
+			WHERE user_id = d.user_id ORDER BY created DESC LIMIT $3) h)
+	FROM mobile_devices d LEFT JOIN mobile_transactions p ON p.device = d.uuid AND p.status = 'wait'
+	WHERE d.uuid = $1 AND d.confirmed`
+
+func (a *aiming) args() []any { return []any{a.device, a.source, remembered} }
+
+func (a *aiming) scan(row pgx.Row) error {
+	t := &target{device: a.device}
+	err := row.Scan(&t.userID, &t.name, &t.channel, &t.address, &t.canFetch, &t.pending, &t.pendingNode, &t.known, &a.history)
+	if err == nil {
+		a.target = t
+	} else if !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	a.done = true
+	return nil
+}
+
+// Queue adds the query to a batch.
+func (a *aiming) Queue(b *pgx.Batch) { b.Queue(aimSQL, a.args()...).QueryRow(a.scan) }
+
+// aim is what opening a prompt on a device needs: as it was read ahead for this request, or read now. nil: the device is gone.
+func (s *Service) aim(ctx context.Context, run *flows.Run, device uuid.UUID) (*target, error) {
+	a, ok := run.Ahead().(*aiming)
+	if !ok || !a.done || a.device != device || a.source != sourceOf(run.Origin) {
+		a = &aiming{device: device, source: sourceOf(run.Origin)}
+		if err := a.scan(run.DB().QueryRow(ctx, aimSQL, a.args()...)); err != nil {
+			return nil, fmt.Errorf("read device %s: %w", device, db.Fault(err))
+		}
+	}
+	if a.target == nil {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read device %s: %w", device, db.Fault(err))
+	if err := json.Unmarshal(a.history, &a.target.history); err != nil {
+		return nil, fmt.Errorf("read prompts of user %d: %w", a.target.userID, err)
 	}
-	if err := json.Unmarshal(history, &t.history); err != nil {
-		return nil, fmt.Errorf("read prompts of user %d: %w", t.userID, err)
-	}
-	return t, nil
+	return a.target, nil
 }
 
 // prompt is one question about to be asked.
@@ -98,7 +127,7 @@ func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt)
 	run.Contended(pendingKey)
 	run.Queue(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, mode, items, correct, context, node, created, expires)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		p.id, t.device, t.userID, sourceOf(run), string(p.mode), p.items, p.correct, p.context, s.Bus.Node(), p.created, p.expires)
+		p.id, t.device, t.userID, sourceOf(run.Origin), string(p.mode), p.items, p.correct, p.context, s.Bus.Node(), p.created, p.expires)
 	return s.announce(ctx, run, t, p)
 }
 
@@ -123,11 +152,11 @@ func deviceRef(id uuid.UUID, name string) event.Ref {
 	return event.Model(id, app, "mobiledevice", name)
 }
 
-func sourceOf(run *flows.Run) string {
-	if !run.Origin.ClientIP.IsValid() {
+func sourceOf(o *event.Origin) string {
+	if !o.ClientIP.IsValid() {
 		return ""
 	}
-	return run.Origin.ClientIP.Unmap().WithZone("").String()
+	return o.ClientIP.Unmap().WithZone("").String()
 }
 
 // job is the push about a prompt. It names no user, and the right item never leaves the server.

@@ -37,8 +37,9 @@ func BenchmarkAim(b *testing.B) {
 	x.exec(`ANALYZE mobile_transactions`)
 	b.ReportAllocs()
 	for b.Loop() {
-		if t, err := x.service.aim(b.Context(), x.pool, device, "192.0.2.1"); err != nil || t == nil || !t.known {
-			b.Fatal(t, err)
+		a := &aiming{device: device, source: "192.0.2.1"}
+		if err := a.scan(x.pool.QueryRow(b.Context(), aimSQL, a.args()...)); err != nil || a.target == nil || !a.target.known {
+			b.Fatal(a.target, err)
 		}
 	}
 }

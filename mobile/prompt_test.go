@@ -182,7 +182,8 @@ func TestPendingShowsContextButNotTheAnswer(t *testing.T) {
 	if status != 200 || err != nil || len(got.Pending) != 1 || got.Pending[0].TxID != tx.String() || got.Pending[0].Context.Host != "login.example" {
 		t.Fatalf("%d %s %v", status, reply, err)
 	}
-	if strings.Contains(string(reply), "correct") || strings.Contains(string(reply), "ada") {
+	told := strings.ReplaceAll(string(reply), tx.String(), "") // which may spell the name by chance
+	if strings.Contains(told, "correct") || strings.Contains(told, "ada") {
 		t.Errorf("the reply tells too much: %s", reply)
 	}
 	b.clock.move(time.Minute)

@@ -39,7 +39,7 @@ type state struct {
 // Kind makes the kind over the authenticator kinds of the store.
 func Kind(store *authenticators.Store, users *user.Store, keeper *secret.Keeper) *flows.Kind {
 	key := keeper.Derive("authentication cookie of the validation stage")
-	return flows.NewKind(
+	kind := flows.NewKind(
 		resource.KindInfo{
 			Name: "authenticatorvalidatestage", App: "authentik_stages_authenticator_validate",
 			Label: "Authenticator Validation Stage", Plural: "Authenticator Validation Stages",
@@ -56,6 +56,24 @@ func Kind(store *authenticators.Store, users *user.Store, keeper *secret.Keeper)
 		},
 		flows.Exchange{Component: Component, Challenge: Challenge{}, Response: Response{}},
 	)
+	kind.Ahead = func(a flows.Answer, o *event.Origin) flows.Ahead { return ahead(store, a, o) }
+	return kind
+}
+
+// ahead is what the first factor of an answer that foresees anything does.
+func ahead(store *authenticators.Store, answer flows.Answer, o *event.Origin) flows.Ahead {
+	for _, field := range factors {
+		value, ok := answer[field]
+		if !ok {
+			continue
+		}
+		for _, kind := range store.Kinds() {
+			if m, ok := kind.Method.(authenticators.Foreseeing); ok && kind.Field == field {
+				return m.Ahead(value, o)
+			}
+		}
+	}
+	return nil
 }
 
 // Begin collects the user's devices once and shows them.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/descope/virtualwebauthn"
+	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
 	"github.com/google/uuid"
 
 	"countersign/core/user/usertest"
@@ -121,7 +122,7 @@ func TestVirtualAuthenticator(t *testing.T) {
 			t.Fatal(err)
 		}
 		rp := virtualwebauthn.RelyingParty{ID: testHost, Origin: testOrigin}
-		device, credential := virtualwebauthn.NewAuthenticator(), virtualwebauthn.NewCredential(kind)
+		device, credential := virtualwebauthn.NewAuthenticator(), wellFormed(t, kind)
 		device.Options.UserHandle = []byte(options.UserID)
 		br.Post(t, `{"response":`+virtualwebauthn.CreateAttestationResponse(rp, device, credential, *options)+`}`).WantContinue(t)
 
@@ -132,6 +133,28 @@ func TestVirtualAuthenticator(t *testing.T) {
 			t.Fatal(err)
 		}
 		in.Post(t, `{"webauthn":`+virtualwebauthn.CreateAssertionResponse(rp, device, credential, *ask)+`}`).WantContinue(t)
+	}
+}
+
+// wellFormed is a credential of the library with coordinates of full length, which COSE asks for (RFC 9053 §7.1.1): one key in
+// 128 it writes too short.
+func wellFormed(t *testing.T, kind virtualwebauthn.KeyType) virtualwebauthn.Credential {
+	t.Helper()
+	for {
+		c := virtualwebauthn.NewCredential(kind)
+		if kind != virtualwebauthn.KeyTypeEC2 {
+			return c
+		}
+		var point struct {
+			X []byte `cbor:"-2,keyasint"`
+			Y []byte `cbor:"-3,keyasint"`
+		}
+		if err := webauthncbor.Unmarshal(c.Key.AttestationData(), &point); err != nil {
+			t.Fatal(err)
+		}
+		if len(point.X) == 32 && len(point.Y) == 32 {
+			return c
+		}
 	}
 }
 

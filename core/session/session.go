@@ -79,10 +79,12 @@ func (s *Store) Load(ctx context.Context, r *http.Request) (*Session, error) {
 }
 
 // Along is what LoadWith reads in the same query as the session, from tables joined to it (its alias is s). Columns
-// begins with a comma; Args are $3 and on; Into are the targets of the columns.
+// begins with a comma; Args are $3 and on; Into are the targets of the columns. Then, if not nil, adds queries of their own
+// to the same round trip.
 type Along struct {
 	Columns, Join string
 	Args, Into    []any
+	Then          func(*pgx.Batch)
 }
 
 // LoadWith is Load that reads along something else. It means nothing when there is no session.
@@ -127,7 +129,15 @@ func (s *Store) byKey(ctx context.Context, key string, along *Along) (*Session, 
 		sql = byKeyColumns + along.Columns + byKeyFrom + along.Join + byKeyWhere
 		args, into = append(args, along.Args...), append(into, along.Into...)
 	}
-	err := s.Pool.QueryRow(ctx, sql, args...).Scan(into...)
+	var err error
+	if along == nil || along.Then == nil {
+		err = s.Pool.QueryRow(ctx, sql, args...).Scan(into...)
+	} else {
+		batch := &pgx.Batch{}
+		batch.Queue(sql, args...).QueryRow(func(row pgx.Row) error { return row.Scan(into...) })
+		along.Then(batch)
+		err = s.Pool.SendBatch(ctx, batch).Close()
+	}
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil

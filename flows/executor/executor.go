@@ -96,7 +96,8 @@ func frameable(r *api.Request) { r.Writer.Header().Set("X-Frame-Options", "SAMEO
 
 // serve runs one request of the executor.
 func (x *Executor) serve(ctx context.Context, r *api.Request, post bool, body flows.Answer) error {
-	early, along := x.Engine.Early(r.Param("flow_slug"))
+	origin := event.From(ctx)
+	early, along := x.Engine.Early(r.Param("flow_slug"), body, origin)
 	sess, cookies, err := x.session(ctx, r, along)
 	if errors.Is(err, errElsewhere) {
 		return r.JSON(http.StatusOK, flows.Leave(r.Query().Get("query")))
@@ -104,7 +105,6 @@ func (x *Executor) serve(ctx context.Context, r *api.Request, post bool, body fl
 	if err != nil {
 		return err
 	}
-	origin := event.From(ctx)
 	query := r.Query().Get("query")
 	if page, err := url.ParseQuery(query); err == nil && query != "" {
 		origin.Query = page // events tell of the page's parameters

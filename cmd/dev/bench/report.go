@@ -179,8 +179,8 @@ func (r *Report) text(w io.Writer) error {
 		line("%-6s answer to release at %.0f approvals/s: p50 %.1f ms, p99 %.1f ms, max %.1f ms of %d (goal p99 < %.0f ms)", goal(d.P99 < goalDelay), d.Rate, d.P50, d.P99, d.Max, d.Samples, goalDelay)
 	}
 	if m := r.Waiting; m != nil {
-		line("%-6s a waiting login: %.1f KiB (heap %.1f, stacks %.1f; RSS %.1f) at %d, reached in %.0f s, %d database connections in use (goal < %d KiB)",
-			goal(m.BytesPer < goalWaiting), m.BytesPer/1024, m.HeapPer/1024, m.StackPer/1024, m.RSSPer/1024, m.Logins, m.Seconds, m.PostgresHeld, goalWaiting>>10)
+		line("%-6s a waiting login: %.1f kB (heap %.1f, stacks %.1f; RSS %.1f) at %d, reached in %.0f s, %d database connections in use (goal < %d kB)",
+			goal(m.BytesPer < goalWaiting), m.BytesPer/1000, m.HeapPer/1000, m.StackPer/1000, m.RSSPer/1000, m.Logins, m.Seconds, m.PostgresHeld, goalWaiting/1000)
 	}
 	if p := r.Process; p != nil {
 		line("%-6s server at rest: %.0f MB RSS, binary %.0f MB (goal < %d MB)", goal(p.RSS < goalRSS), float64(p.RSS)/(1<<20), float64(p.Binary)/(1<<20), goalRSS>>20)
