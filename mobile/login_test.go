@@ -545,6 +545,33 @@ func TestWaitingBrowserMayChangeNodes(t *testing.T) {
 }
 
 // Two tabs of one browser wait for one phone: both are let in, and one session is logged in.
+// T11: a phone that is removed while it is asked releases the browser at once, whichever way it went.
+func TestRemovedPhoneReleasesTheBrowser(t *testing.T) {
+	t.Parallel()
+	l := setupLogins(t)
+	for name, remove := range map[string]string{
+		"phone": `DELETE FROM mobile_devices WHERE user_id = $1`,
+		"user":  `DELETE FROM users WHERE id = $1`,
+	} {
+		on, err := bus.Open(t.Context(), l.pool, bus.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		service, _ := l.node(on)
+		owner := l.makeUser(name)
+		device, _ := l.phone(owner)
+		moved := *l
+		x := l.tab()
+		moved.engine, x.site = l.serve(service)
+		r := x.send(map[string]any{"uid_field": name})
+		held := x.held(&moved, askBody(device, r.item(device)))
+		l.exec(remove, owner)
+		if after := l.got(held); after.code("mobile") != "denied" {
+			t.Errorf("%s: %+v", name, after)
+		}
+	}
+}
+
 func TestTwoTabsWaitForOneAnswer(t *testing.T) {
 	t.Parallel()
 	l := setupLogins(t)

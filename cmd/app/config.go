@@ -45,6 +45,10 @@ type Config struct {
 		Grace       time.Duration `yaml:"grace" help:"How long a stopping server lets waiting logins end."`
 	} `yaml:"http"`
 
+	Metrics struct {
+		Token string `yaml:"token" secret:"true" help:"Bearer token that /-/metrics/ asks of everybody but a client on the same machine, at least 16 characters. Without one, nobody else may read it."`
+	} `yaml:"metrics"`
+
 	Mobile struct {
 		AnswerWindow time.Duration `yaml:"answer_window" help:"How long a phone may answer a prompt; at most 10m."`
 		Pushes       int           `yaml:"pushes" help:"Prompts that a user may leave unapproved within push_window before a phone rings no more for logins from an unknown or the same address."`
@@ -122,6 +126,7 @@ func (c *Config) validate() error {
 		{c.HTTP.BodyLimit < 1024, "http.body_limit: at least 1024 bytes"},
 		{c.HTTP.ReadTimeout <= 0, "http.read_timeout: more than 0"},
 		{c.HTTP.Grace < 0, "http.grace: not negative"},
+		{c.Metrics.Token != "" && len(c.Metrics.Token) < 16, "metrics.token: at least 16 characters are needed"},
 		{c.Mobile.AnswerWindow < time.Second || c.Mobile.AnswerWindow > mobile.MaxAnswerWindow, "mobile.answer_window: 1s to 10m"},
 		{c.Mobile.Pushes < 1 || c.Mobile.Pushes > mobile.MaxPushes, fmt.Sprintf("mobile.pushes: 1 to %d", mobile.MaxPushes)},
 		{c.Mobile.PushWindow <= 0 || c.Mobile.PushGap < 0 || c.Mobile.DenyGap < 0, "mobile: windows and gaps are not negative"},

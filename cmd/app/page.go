@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -51,9 +53,31 @@ func (s *services) mountPages(a *App) error {
 	})
 	metrics := promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{})
 	s.api.Page(http.MethodGet, "/-/metrics/", "metrics", api.Open, func(_ context.Context, r *api.Request) error {
+		if err := a.mayMeasure(r.HTTP); err != nil {
+			return err
+		}
 		metrics.ServeHTTP(r.Writer, r.HTTP)
 		return nil
 	})
+	return nil
+}
+
+// mayMeasure lets clients read the metrics that are on this machine and speak for themselves, or have the token.
+func (a *App) mayMeasure(r *http.Request) error {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	forwarded := r.Header.Get("Forwarded") + r.Header.Get("X-Forwarded-For") + r.Header.Get("X-Real-IP") + r.Header.Get("Via")
+	if err == nil && peer.Addr().Unmap().IsLoopback() && forwarded == "" {
+		return nil
+	}
+	sent, ok, err := api.Bearer(r)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return api.Unauthenticated()
+	case a.config.Metrics.Token == "" || subtle.ConstantTimeCompare([]byte(sent), []byte(a.config.Metrics.Token)) != 1:
+		return api.TokenInvalid()
+	}
 	return nil
 }
 
