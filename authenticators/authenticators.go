@@ -1,6 +1,7 @@
 package authenticators
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,10 @@ type Kind struct {
 	// created timestamptz), without a final semicolon, ORDER BY or parameters.
 	Query string
 
+	// Facts is SQL for what Method.Offer has to know of a device, as JSON: an expression over a row d of Query. "" is nothing.
+	// It is read along with the devices, so that offering any number of any kind takes one round trip.
+	Facts string
+
 	// Field is the key of an answer's JSON that is this kind's: "mobile", "code".
 	Field string
 	// NamesDevice says that the value of Field is the uid of the device which answers.
@@ -42,6 +47,18 @@ type Device struct {
 	UserID    int
 	Name      string
 	Confirmed bool
+	Facts     json.RawMessage // by Kind.Facts; nil where devices are only listed
+}
+
+// Read decodes the facts; where there are none, into stays as it is.
+func (d Device) Read(into any) error {
+	if d.Facts == nil {
+		return nil
+	}
+	if err := json.Unmarshal(d.Facts, into); err != nil {
+		return fmt.Errorf("read facts of %s %s: %w", d.Class, d.UID, err)
+	}
+	return nil
 }
 
 // Offer is one device challenge of a running login, kept in the plan.
@@ -130,7 +147,7 @@ func NewStore(kinds ...*Kind) *Store {
 		}
 		s.kinds[k.Class] = k
 		s.order = append(s.order, k.Class)
-		parts = append(parts, fmt.Sprintf("SELECT %d AS rank, '%s' AS class, d.* FROM (%s) d", i, k.Class, k.Query))
+		parts = append(parts, fmt.Sprintf("SELECT %d AS rank, '%s' AS class, d.*, to_json(%s) AS facts FROM (%s) d", i, k.Class, cmp.Or(k.Facts, "NULL::text"), k.Query))
 	}
 	s.union = strings.Join(parts, " UNION ALL ")
 	return s
@@ -148,30 +165,27 @@ func (s *Store) Kinds() []*Kind {
 	return out
 }
 
-// Devices reads a user's devices of all kinds in one query, the oldest first within a kind.
+// Devices reads a user's devices of all kinds with their facts in one query, the oldest first within a kind.
 func (s *Store) Devices(ctx context.Context, q db.Querier, userID int, confirmedOnly bool) ([]Device, error) {
-	return s.query(ctx, q, "WHERE user_id = $1 AND (confirmed OR NOT $2)", userID, confirmedOnly)
+	return s.query(ctx, q, "facts", "WHERE user_id = $1 AND (confirmed OR NOT $2) ORDER BY rank, created, pk", userID, confirmedOnly)
 }
 
-// all reads everybody's devices, or those of one user if userID is not 0, at most limit.
+// all reads everybody's devices, or those of one user if userID is not 0, at most limit, without facts.
 func (s *Store) all(ctx context.Context, q db.Querier, userID, limit int) ([]Device, error) {
-	return s.query(ctx, q, fmt.Sprintf("WHERE $1 = 0 OR user_id = $1 ORDER BY rank, created, pk LIMIT %d", limit), userID)
+	return s.query(ctx, q, "NULL::json", "WHERE $1 = 0 OR user_id = $1 ORDER BY rank, created, pk LIMIT $2", userID, limit)
 }
 
-func (s *Store) query(ctx context.Context, q db.Querier, where string, args ...any) ([]Device, error) {
+func (s *Store) query(ctx context.Context, q db.Querier, facts, which string, args ...any) ([]Device, error) {
 	if s.union == "" {
 		return nil, nil
 	}
-	if !strings.Contains(where, "ORDER BY") {
-		where += " ORDER BY rank, created, pk"
-	}
-	rows, err := q.Query(ctx, `SELECT class, pk, uid, user_id, name, confirmed FROM (`+s.union+`) a `+where, args...)
+	rows, err := q.Query(ctx, `SELECT class, pk, uid, user_id, name, confirmed, `+facts+` FROM (`+s.union+`) a `+which, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list authenticator devices: %w", db.Fault(err))
 	}
 	devices, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Device, error) {
 		var d Device
-		err := row.Scan(&d.Class, &d.PK, &d.UID, &d.UserID, &d.Name, &d.Confirmed)
+		err := row.Scan(&d.Class, &d.PK, &d.UID, &d.UserID, &d.Name, &d.Confirmed, &d.Facts)
 		return d, err
 	})
 	if err != nil {

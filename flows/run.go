@@ -146,18 +146,28 @@ func (r *Run) SetState(v any) error {
 // Changed says that the stage altered Context.
 func (r *Run) Changed() { r.dirty = true }
 
-// PendingUser is whom the flow is about: the one that a stage named, else the one logged in. nil is nobody; a user
-// with ID 0 is a pretended one, who has a name and nothing else.
+// PendingID is the id of whom the flow is about: the user that a stage named, else the one logged in. known is false for
+// nobody; a pretended user, who has a name and nothing else, has the id 0.
+func (r *Run) PendingID() (id int, known bool) {
+	switch {
+	case r.Context.PendingUser != 0:
+		return r.Context.PendingUser, true
+	case r.Context.Pretended != "":
+		return 0, true
+	case r.Actor != nil:
+		return r.Actor.ID, true
+	}
+	return 0, false
+}
+
+// PendingUser is the user of PendingID; nil is nobody.
 func (r *Run) PendingUser(ctx context.Context) (*user.User, error) {
-	id := r.Context.PendingUser
+	id, known := r.PendingID()
+	if !known {
+		return nil, nil
+	}
 	if id == 0 {
-		if name := r.Context.Pretended; name != "" {
-			return &user.User{Username: name, Email: name}, nil
-		}
-		if r.Actor == nil {
-			return nil, nil
-		}
-		id = r.Actor.ID
+		return &user.User{Username: r.Context.Pretended, Email: r.Context.Pretended}, nil
 	}
 	if u, ok := r.users[id]; ok {
 		return u, nil

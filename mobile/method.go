@@ -7,10 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"countersign/authenticators"
-	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/fault"
 	"countersign/core/session"
@@ -26,6 +24,7 @@ func (s *Service) Kind() *authenticators.Kind {
 	return &authenticators.Kind{
 		Class: Class, Label: "Mobile Device", Plural: "Mobile Devices", Model: app + ".mobiledevice", Type: app + ".MobileDevice",
 		Query: "SELECT id AS pk, uuid::text AS uid, user_id, name, confirmed, created FROM mobile_devices",
+		Facts: "(SELECT m.stage FROM mobile_devices m WHERE m.id = d.pk)",
 		Field: "mobile", NamesDevice: true, Method: method{s},
 	}
 }
@@ -52,15 +51,15 @@ const (
 )
 
 // Offer draws the items for each phone.
-func (m method) Offer(ctx context.Context, run *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
-	modes, err := m.modes(ctx, run, devices)
-	if err != nil {
-		return nil, err
-	}
+func (m method) Offer(_ context.Context, run *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
 	offers := make([]*authenticators.Offer, 0, len(devices))
 	for _, d := range devices {
 		o := &authenticators.Offer{Class: Class, UID: d.UID, Name: d.Name}
-		if err := m.redraw(o, modes[d.UID]); err != nil {
+		mode, err := modeOf(run, d)
+		if err == nil {
+			err = m.redraw(o, mode)
+		}
+		if err != nil {
 			return nil, err
 		}
 		offers = append(offers, o)
@@ -68,35 +67,20 @@ func (m method) Offer(ctx context.Context, run *flows.Run, devices []authenticat
 	return offers, nil
 }
 
-// modes asks which matching mode each phone was set up with.
-func (m method) modes(ctx context.Context, run *flows.Run, devices []authenticators.Device) (map[string]wire.Mode, error) {
-	uids := make([]string, 0, len(devices))
-	out := make(map[string]wire.Mode, len(devices))
-	for _, d := range devices {
-		uids = append(uids, d.UID)
-		out[d.UID] = wire.NumberMatching3
-	}
-	rows, err := run.DB().Query(ctx, `SELECT uuid::text, stage FROM mobile_devices WHERE uuid = ANY($1::uuid[])`, uids)
-	if err != nil {
-		return nil, fmt.Errorf("read devices: %w", db.Fault(err))
-	}
-	var uid string
+// modeOf is the matching mode of the stage by which a phone was set up.
+func modeOf(run *flows.Run, d authenticators.Device) (wire.Mode, error) {
 	var stage *uuid.UUID
-	_, err = pgx.ForEachRow(rows, []any{&uid, &stage}, func() error {
-		if stage == nil {
-			return nil
-		}
+	if err := d.Read(&stage); err != nil {
+		return "", err
+	}
+	if stage != nil {
 		if e := run.Stages().Stage(*stage); e != nil {
 			if enrolment, ok := e.Stage.(*Stage); ok {
-				out[uid] = enrolment.settings.Mode
+				return enrolment.settings.Mode, nil
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read devices: %w", db.Fault(err))
 	}
-	return out, nil
+	return wire.NumberMatching3, nil
 }
 
 func (m method) redraw(o *authenticators.Offer, mode wire.Mode) error {

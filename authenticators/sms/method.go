@@ -28,6 +28,7 @@ func (s *Service) Kind() *authenticators.Kind {
 	return &authenticators.Kind{
 		Class: Class, Label: "SMS Device", Plural: "SMS Devices", Model: app + "." + model, Type: app + ".SMSDevice",
 		Query: "SELECT id AS pk, id::text AS uid, user_id, name, confirmed, created FROM sms_devices",
+		Facts: "(SELECT json_build_object('stage', s.stage, 'sealed', encode(s.phone_sealed, 'base64')) FROM sms_devices s WHERE s.id = d.pk AND s.phone_sealed IS NOT NULL)",
 		Field: "code", Method: method{s},
 	}
 }
@@ -42,7 +43,7 @@ type question struct {
 	Sent time.Time  `json:"sent,omitzero"`
 }
 
-// target is a device that can be sent to.
+// target is a device that can be sent to: one that only verified a number cannot.
 type target struct {
 	ID     int
 	User   int
@@ -50,44 +51,34 @@ type target struct {
 	Sealed []byte
 }
 
-// targets reads devices that can be sent to: those that only verified a number cannot.
-func targets(ctx context.Context, q db.Querier, ids []int) (map[int]target, error) {
-	rows, err := q.Query(ctx, `SELECT id, user_id, stage, phone_sealed FROM sms_devices WHERE id = ANY($1) AND confirmed AND phone_sealed IS NOT NULL`, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read devices: %w", db.Fault(err))
+// targetOf reads one; nil: there is none.
+func targetOf(ctx context.Context, q db.Querier, id int) (*target, error) {
+	t := &target{ID: id}
+	err := q.QueryRow(ctx, `SELECT user_id, stage, phone_sealed FROM sms_devices WHERE id = $1 AND confirmed AND phone_sealed IS NOT NULL`, id).
+		Scan(&t.User, &t.Stage, &t.Sealed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil //nolint:nilnil // it is gone
 	}
-	out := make(map[int]target, len(ids))
-	var t target
-	_, err = pgx.ForEachRow(rows, []any{&t.ID, &t.User, &t.Stage, &t.Sealed}, func() error {
-		out[t.ID] = t
-		t = target{}
-		return nil
-	})
 	if err != nil {
-		return nil, fmt.Errorf("read devices: %w", db.Fault(err))
+		return nil, fmt.Errorf("read device %d: %w", id, db.Fault(err))
 	}
-	return out, nil
+	return t, nil
 }
 
 // Offer offers each number that can be sent to.
-func (m method) Offer(ctx context.Context, run *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
-	ids := make([]int, 0, len(devices))
-	for _, d := range devices {
-		ids = append(ids, d.PK)
-	}
-	found, err := targets(ctx, run.DB(), ids)
-	if err != nil {
-		return nil, err
-	}
+func (m method) Offer(_ context.Context, _ *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
 	var offers []*authenticators.Offer
 	for _, d := range devices {
-		t, ok := found[d.PK]
-		if !ok {
+		var t *target
+		if err := d.Read(&t); err != nil {
+			return nil, err
+		}
+		if t == nil {
 			continue
 		}
 		var q question
 		// A number that does not open is told of when it is chosen: the person may have another device.
-		if number, err := m.s.openNumber(t.Sealed, t.User, t.Stage); err == nil {
+		if number, err := m.s.openNumber(t.Sealed, d.UserID, t.Stage); err == nil {
 			q.Hint = number.hint()
 		}
 		o := &authenticators.Offer{Class: Class, UID: d.UID, Name: d.Name}
@@ -162,12 +153,12 @@ func (m method) target(ctx context.Context, run *flows.Run, o *authenticators.Of
 	if err != nil {
 		return nil, nil, err
 	}
-	found, err := targets(ctx, run.DB(), []int{id})
+	t, err := targetOf(ctx, run.DB(), id)
 	if err != nil {
 		return nil, nil, err
 	}
-	if t, ok := found[id]; ok && u != nil && u.ID == t.User {
-		return u, &t, nil
+	if t != nil && u != nil && u.ID == t.User {
+		return u, t, nil
 	}
 	return u, nil, nil
 }

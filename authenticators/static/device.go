@@ -2,6 +2,7 @@ package static
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -87,4 +88,22 @@ func load(ctx context.Context, q db.Querier, _ *resource.View, rows []*Device) e
 		}
 	}
 	return nil
+}
+
+// countCodes tells how many codes devices have left; one without any is not in the map.
+func countCodes(ctx context.Context, q db.Querier, devices []int) (map[int]int, error) {
+	rows, err := q.Query(ctx, `SELECT device, count(*) FROM static_codes WHERE device = ANY($1) GROUP BY device`, devices)
+	if err != nil {
+		return nil, fmt.Errorf("count codes: %w", db.Fault(err))
+	}
+	left := make(map[int]int, len(devices))
+	var id, n int
+	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error {
+		left[id] = n
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count codes: %w", db.Fault(err))
+	}
+	return left, nil
 }

@@ -45,6 +45,7 @@ func (s *Service) Kind() *authenticators.Kind {
 	return &authenticators.Kind{
 		Class: Class, Label: label, Plural: label + "s", Model: app + "." + model, Type: app + ".StaticDevice",
 		Query: "SELECT id AS pk, id::text AS uid, user_id, name, confirmed, created FROM static_devices",
+		Facts: "(SELECT count(*) FROM static_codes c WHERE c.device = d.pk)",
 		Field: "code", Method: method{s},
 	}
 }
@@ -59,42 +60,20 @@ type standing struct {
 }
 
 // Offer asks each device for itself.
-func (m method) Offer(ctx context.Context, run *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
-	ids := make([]int, 0, len(devices))
-	for _, d := range devices {
-		ids = append(ids, d.PK)
-	}
-	left, err := countCodes(ctx, run.DB(), ids)
-	if err != nil {
-		return nil, err
-	}
+func (m method) Offer(_ context.Context, _ *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
 	offers := make([]*authenticators.Offer, 0, len(devices))
 	for _, d := range devices {
+		var st standing
+		if err := d.Read(&st.Left); err != nil {
+			return nil, err
+		}
 		o := &authenticators.Offer{Class: Class, UID: d.UID, Name: d.Name}
-		if err := o.Keep(standing{Left: left[d.PK]}); err != nil {
+		if err := o.Keep(st); err != nil {
 			return nil, err
 		}
 		offers = append(offers, o)
 	}
 	return offers, nil
-}
-
-// countCodes tells how many codes devices have left; one without any is not in the map.
-func countCodes(ctx context.Context, q db.Querier, devices []int) (map[int]int, error) {
-	rows, err := q.Query(ctx, `SELECT device, count(*) FROM static_codes WHERE device = ANY($1) GROUP BY device`, devices)
-	if err != nil {
-		return nil, fmt.Errorf("count codes: %w", db.Fault(err))
-	}
-	left := make(map[int]int, len(devices))
-	var id, n int
-	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error {
-		left[id] = n
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count codes: %w", db.Fault(err))
-	}
-	return left, nil
 }
 
 // Show gives the browser the device's name, how many codes are left when they are few, and, while it is locked, until when.

@@ -9,7 +9,6 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"countersign/authenticators"
-	"countersign/core/user"
 	"countersign/flows"
 )
 
@@ -59,15 +58,15 @@ func device(o *authenticators.Offer) string {
 
 // recentlyValidated tells whether the cookie lets the user pass: signed by us, of this stage and user, not expired,
 // within today's threshold, and for a device that is still theirs and allowed.
-func (s *Stage) recentlyValidated(run *flows.Run, u *user.User, devices []authenticators.Device) bool {
+func (s *Stage) recentlyValidated(run *flows.Run, userID int, devices []authenticators.Device) bool {
 	raw := run.Cookie(cookieName)
-	if s.threshold <= 0 || raw == "" || u.ID == 0 {
+	if s.threshold <= 0 || raw == "" || userID == 0 {
 		return false
 	}
 	var c claims
 	_, err := jwt.ParseWithClaims(raw, &c, func(*jwt.Token) (any, error) { return s.key, nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(), jwt.WithTimeFunc(run.Now))
-	if err != nil || c.Stage != s.hex() || c.Subject != s.users.UID(u.ID) || c.ExpiresAt.After(run.Now().Add(s.threshold)) {
+	if err != nil || c.Stage != s.hex() || c.Subject != s.users.UID(userID) || c.ExpiresAt.After(run.Now().Add(s.threshold)) {
 		return false
 	}
 	for _, d := range devices {

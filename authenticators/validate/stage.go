@@ -117,18 +117,15 @@ func keep(run *flows.Run, st *state) error {
 
 // collect fills st. done says that the outcome ends the stage without asking.
 func (s *Stage) collect(ctx context.Context, run *flows.Run, st *state) (o flows.Outcome, done bool, err error) {
-	u, err := run.PendingUser(ctx)
-	if err != nil {
-		return o, true, err
-	}
-	if u == nil {
+	userID, known := run.PendingID()
+	if !known {
 		return s.offerAnyone(ctx, run, st)
 	}
-	devices, err := s.devices(ctx, run, u)
+	devices, err := s.devices(ctx, run, userID)
 	if err != nil {
 		return o, true, err
 	}
-	if s.recentlyValidated(run, u, devices) {
+	if s.recentlyValidated(run, userID, devices) {
 		return flows.Next(), true, nil
 	}
 	for _, kind := range s.store.Kinds() {
@@ -189,11 +186,11 @@ func (s *Stage) method(class string) authenticators.Method {
 	return m
 }
 
-func (s *Stage) devices(ctx context.Context, run *flows.Run, u *user.User) ([]authenticators.Device, error) {
-	if u.ID == 0 {
+func (s *Stage) devices(ctx context.Context, run *flows.Run, userID int) ([]authenticators.Device, error) {
+	if userID == 0 {
 		return nil, nil
 	}
-	all, err := s.store.Devices(ctx, run.DB(), u.ID, true)
+	all, err := s.store.Devices(ctx, run.DB(), userID, true)
 	if err != nil {
 		return nil, err
 	}

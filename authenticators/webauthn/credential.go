@@ -56,6 +56,17 @@ func scanStored(row pgx.CollectableRow) (d stored, err error) {
 	return d, err
 }
 
+// facts are what offering a device takes.
+type facts struct {
+	Credential []byte
+	Transports []string
+	model
+}
+
+const factsSQL = `(SELECT json_build_object('credential', encode(w.credential_id, 'base64'), 'transports', w.transports, 'aaguid', w.aaguid,
+	'description', coalesce(t.description, ''), 'attests', coalesce(t.attests, false), 'attested', w.attested)
+	FROM webauthn_devices w LEFT JOIN webauthn_device_types t ON t.aaguid = w.aaguid AND NOT t.revoked WHERE w.id = d.pk)`
+
 // devicesOf reads a user's devices, the oldest first.
 func devicesOf(ctx context.Context, q db.Querier, userID int) ([]stored, error) {
 	rows, _ := q.Query(ctx, selectStored+`WHERE d.user_id = $1 AND d.confirmed ORDER BY d.created, d.id`, userID)

@@ -97,6 +97,7 @@ func (s *Service) Kind() *authenticators.Kind {
 	return &authenticators.Kind{
 		Class: Class, Label: "WebAuthn Device", Plural: "WebAuthn Devices", Model: app + ".webauthndevice", Type: app + ".WebAuthnDevice",
 		Query: "SELECT id AS pk, id::text AS uid, user_id, name, confirmed, created FROM webauthn_devices",
+		Facts: factsSQL,
 		Field: Class, Method: method{s, authenticators.Rules{UserVerification: authenticators.VerificationPreferred}},
 	}
 }

@@ -43,29 +43,26 @@ type asked struct {
 }
 
 // Offer prepares one question for all of the user's passkeys that the rules take; none, if there is no such.
-func (m method) Offer(ctx context.Context, run *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
-	if len(devices) == 0 {
-		return nil, nil
-	}
-	own, err := devicesOf(ctx, run.DB(), devices[0].UserID)
-	if err != nil {
-		return nil, err
-	}
-	own = slices.DeleteFunc(own, func(d stored) bool { return d.refusal(m.rules.DeviceTypes) != "" })
-	if len(own) == 0 {
-		return nil, nil
-	}
-	a := asked{Allow: make([]descriptor, 0, len(own))}
-	for _, d := range own {
-		a.Allow = append(a.Allow, d.descriptor())
-	}
+func (m method) Offer(_ context.Context, run *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
+	var offer *authenticators.Offer
+	var a asked
 	for _, d := range devices {
-		if i := slices.IndexFunc(own, func(o stored) bool { return d.UID == uid(o.ID) }); i >= 0 {
-			o := &authenticators.Offer{Class: Class, UID: d.UID, Name: d.Name}
-			return []*authenticators.Offer{o}, m.pose(run, o, a)
+		var f facts
+		if err := d.Read(&f); err != nil {
+			return nil, err
 		}
+		if f.refusal(m.rules.DeviceTypes) != "" {
+			continue
+		}
+		if offer == nil {
+			offer = &authenticators.Offer{Class: Class, UID: d.UID, Name: d.Name}
+		}
+		a.Allow = append(a.Allow, descriptor{Type: "public-key", ID: encode(f.Credential), Transports: f.Transports})
 	}
-	return nil, nil
+	if offer == nil {
+		return nil, nil
+	}
+	return []*authenticators.Offer{offer}, m.pose(run, offer, a)
 }
 
 // OfferAnyone prepares a question for whoever has a passkey of this site.
