@@ -1,10 +1,13 @@
 package webauthn
 
 import (
-	"encoding/json"
 	"syscall"
 	"testing"
 	"time"
+
+	"countersign/authenticators"
+	"countersign/authenticators/authtest"
+	"countersign/flows/flowtest"
 )
 
 // Checking one signature, without the database: cpu-ns/op, which other work on the machine does not lengthen, is one
@@ -51,53 +54,15 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// Checking with what it reads and durably writes, beside the same two statements alone.
+// One sign-in with a passkey, beside the same statements alone.
 func BenchmarkDurable(b *testing.B) {
-	x := setup(b)
-	k := x.add(x.user, setupSettings(), func(k *key) { k.count = 0 })
-	ctx := b.Context()
-	at := siteOf("http://" + testHost + "/")
-	handle := x.service.handleOf(x.user.ID)
-	q := question{Challenge: encode(make([]byte, 32)), Made: x.Clock.Now()}
-	options := object{"challenge": q.Challenge, "rpId": testHost}
-	b.Run("verified", func(b *testing.B) {
-		raws := make([]json.RawMessage, b.N)
-		for i := range raws {
-			raws[i], _ = json.Marshal(k.get(options))
+	var bench *flowtest.Bench
+	counter := 0
+	authtest.Verify(b, suite(func(made *flowtest.Bench) { bench = made }), time.Second, func(n int, d authenticators.Device) (authtest.Statement, []authtest.Statement) {
+		if n == 0 {
+			counter = bench.Count(b, `SELECT sign_count FROM webauthn_devices WHERE id = $1`, d.PK)
 		}
-		b.ResetTimer()
-		for _, raw := range raws {
-			p, err := parseAssertion(raw)
-			if err != nil {
-				b.Fatal(err)
-			}
-			d, err := deviceBy(ctx, x.Pool, p.RawID)
-			if err != nil || d == nil {
-				b.Fatal(err)
-			}
-			after, err := asserted(at, q, "preferred", handle, *d, p)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := x.Pool.Exec(ctx, moveCounter, d.ID, d.SignCount, after.SignCount, after.BackupState, x.Clock.Now()); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("pgx", func(b *testing.B) {
-		for b.Loop() {
-			var id, userID int
-			var count int64
-			var credential, public []byte
-			err := x.Pool.QueryRow(ctx, `SELECT id, user_id, credential_id, public_key, sign_count FROM webauthn_devices WHERE credential_id = $1`, k.id).
-				Scan(&id, &userID, &credential, &public, &count)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := x.Pool.Exec(ctx, `UPDATE webauthn_devices SET sign_count = $3, last_used = $4 WHERE id = $1 AND sign_count = $2`,
-				id, count, count+1, x.Clock.Now()); err != nil {
-				b.Fatal(err)
-			}
-		}
+		return authtest.Statement{SQL: selectStored + `WHERE d.user_id = $1 AND d.confirmed`, Args: []any{d.UserID}},
+			[]authtest.Statement{{SQL: moveCounter, Args: []any{d.PK, counter + n, counter + n + 1, false, time.Now()}}}
 	})
 }

@@ -11,8 +11,14 @@ import (
 
 func TestKind(t *testing.T) {
 	t.Parallel()
-	authtest.Kind(t, authtest.Suite{
+	authtest.Kind(t, suite(func(*flowtest.Bench) {}))
+}
+
+// suite tells each bench that it makes to made.
+func suite(made func(*flowtest.Bench)) authtest.Suite {
+	return authtest.Suite{
 		New: func(t testing.TB, b *flowtest.Bench) authtest.Subject {
+			made(b)
 			s := serviceOf(b)
 			return authtest.Subject{
 				Kind: s.Kind(), Stages: []*flows.Kind{s.StageKind()}, Settings: setupSettings(), Path: "/authenticators/webauthn/", Mount: s.Mount, NameLength: maxName,
@@ -36,5 +42,5 @@ func TestKind(t *testing.T) {
 			`{"id":"` + strings.Repeat("A", 20_000) + `"}`, `{"id":"\u0000","rawId":"\ud800"}`,
 		},
 		Once: true, Shared: true,
-	})
+	}
 }
