@@ -19,7 +19,11 @@
 //
 // # What is left to a guesser
 //
-// At the ceiling 288 codes a day are taken from all unknown places together. Of a million codes of six digits three are
-// right at any time (one step of tolerance both ways), which makes a chance of 0.09 % a day; each guess is an event
-// login_failed. Eight digits make it a hundredth of that, twelve characters of a recovery code nothing.
+// After Limit wrong codes in a row no more are taken, from all unknown places together or at the known one: NIST SP 800-63B-4
+// §3.2.2 allows a hundred. At the pace above that takes some eight hours. Of a million codes of six digits three are right
+// at any time (one step of tolerance both ways), which makes a chance of 0.03 %; each guess is an event login_failed. Eight
+// digits make it a hundredth of that, twelve characters of a recovery code nothing.
+//
+// A closed place opens when the device is used at another, Quiet after the last guess; an owner who has no other place
+// removes the device, or has it removed, and sets it up anew.
 package throttle

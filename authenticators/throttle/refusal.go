@@ -40,9 +40,11 @@ func Emit(ctx context.Context, run *flows.Run, class string, device event.Ref, r
 
 // Refuse is the outcome of an answer that came too early. It is no failed answer: a flow that restarts at those stays.
 func Refuse(field string, now, until time.Time) flows.Outcome {
-	return flows.Soft(fault.Fields{field: {{
-		Code: string(Throttled), Text: "Too many wrong codes. Try again in " + Pause(until.Sub(now)) + ".",
-	}}})
+	text := "Too many wrong codes. Try again in " + Pause(until.Sub(now)) + "."
+	if until.Sub(now) > Ceiling {
+		text = "Too many wrong codes. This takes no more codes from here. Use another way, or ask your administrator."
+	}
+	return flows.Soft(fault.Fields{field: {{Code: string(Throttled), Text: text}}})
 }
 
 // Pause says a duration to a person, never shorter than it is.

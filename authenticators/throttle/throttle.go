@@ -11,7 +11,12 @@ const (
 	Ceiling   = 5 * time.Minute
 	Memory    = 30 * 24 * time.Hour // how long a place is known after the device was used there
 	MaxPlaces = 8                   // that a device knows
+	Limit     = 100                 // wrong codes in a row, after which a place is closed (NIST SP 800-63B-4 §3.2.2)
+	Quiet     = 24 * time.Hour      // after which the owner's use of the device elsewhere opens a closed place
 )
+
+// never is how far off a closed place says that it opens.
+const never = 100 * 365 * 24 * time.Hour
 
 // State is what a device's row keeps, as JSON. The zero State is that of a new device.
 type State struct {
@@ -48,11 +53,15 @@ func Source(a netip.Addr) string {
 	return p.String()
 }
 
-// Until is when the next code from source is taken; a time that is not after now means at once.
+// Until is when the next code from source is taken; a time that is not after now means at once, one after Ceiling that the
+// place is closed.
 func (s *State) Until(now time.Time, source string) time.Time {
 	c := s.count(now, source)
 	if c.Failures == 0 {
 		return time.Time{}
+	}
+	if c.closed() {
+		return now.Add(never)
 	}
 	wait := Ceiling
 	if n := c.Failures - 1; n < 9 { // 2^9 s are over the ceiling
@@ -71,9 +80,19 @@ func (s *State) Fail(now time.Time, source string) {
 	c.Failures, c.Last = min(c.Failures+1, 1<<20), now
 }
 
-// Pass ends the row of wrong codes at source, and makes it a known place.
+// Pass ends the row of wrong codes at source, and makes it a known place. It opens what has been closed for Quiet: it is
+// the owner who has the device.
 func (s *State) Pass(now time.Time, source string) {
 	*s.count(now, source) = Count{}
+	opens := func(c Count) bool { return c.closed() && now.Sub(c.Last) >= Quiet }
+	if opens(s.Elsewhere) {
+		s.Elsewhere = Count{}
+	}
+	for i := range s.Places {
+		if opens(s.Places[i].Count) {
+			s.Places[i].Count = Count{}
+		}
+	}
 	if source == "" {
 		return
 	}
@@ -85,6 +104,8 @@ func (s *State) Pass(now time.Time, source string) {
 	}
 	s.Places = kept
 }
+
+func (c Count) closed() bool { return c.Failures >= Limit }
 
 // count is the one that codes from source add to.
 func (s *State) count(now time.Time, source string) *Count {

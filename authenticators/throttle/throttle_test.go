@@ -30,15 +30,48 @@ func TestWaitDoublesUpToTheCeiling(t *testing.T) {
 		}
 		now = s.Until(now, home)
 	}
-	for range 100 {
-		s.Fail(now, home)
-	}
-	if got := s.Until(now, home).Sub(now); got != Ceiling {
-		t.Errorf("after many failures: %s", got)
-	}
 	s.Pass(now, home)
 	if s.Until(now, home).After(now) {
 		t.Error("a right code did not end the row")
+	}
+}
+
+// A hundred wrong codes in a row close the place; the owner's use at another opens it, but not at once.
+func TestHundredWrongCodesCloseThePlace(t *testing.T) {
+	t.Parallel()
+	var s State
+	s.Pass(noon, home)
+	now := noon
+	for range Limit - 1 {
+		s.Fail(now, away)
+		now = s.Until(now, away)
+	}
+	if took := now.Sub(noon); took < 7*time.Hour || took > 8*time.Hour {
+		t.Errorf("so many guesses take %s", took)
+	}
+	s.Fail(now, away)
+	for _, later := range []time.Duration{0, Ceiling, 365 * 24 * time.Hour} {
+		if got := s.Until(now.Add(later), away).Sub(now.Add(later)); got <= Ceiling {
+			t.Errorf("%s after the last: %s", later, got)
+		}
+	}
+	if s.Until(now, home).After(now) {
+		t.Error("the known place is closed too")
+	}
+	s.Pass(now.Add(Quiet-time.Second), home)
+	if !s.Until(now.Add(Quiet), away).After(now.Add(Quiet)) {
+		t.Error("it opens too soon")
+	}
+	s.Pass(now.Add(Quiet), home)
+	if s.Until(now.Add(Quiet), away).After(now.Add(Quiet)) {
+		t.Error("it does not open")
+	}
+	for range Limit {
+		s.Fail(now, home)
+	}
+	s.Pass(now, home)
+	if s.Elsewhere.Failures != 0 || s.Places[0].Failures != 0 {
+		t.Errorf("after a right code: %+v", s)
 	}
 }
 
