@@ -10,6 +10,8 @@
 //	               ─▶ Method.Select ─▶ the person chose it: send what is to be sent
 //	               ─▶ Method.Answer ─▶ Next, Stay, Deny or Wait
 //
+// Kinds share how a set-up under way keeps its secret (Draft) and how devices are served (MountDevices).
+//
 // What only some kinds can is an interface of its own: Ruled heeds what a stage demands of devices, Passwordless finds out
 // whose device it is. Offer.Proof says more of what was proved.
 //

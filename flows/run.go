@@ -85,11 +85,11 @@ func (r *Run) Queue(sql string, args ...any) {
 
 // Emit queues an audit event.
 func (r *Run) Emit(ctx context.Context, e event.Event) error {
-	args, err := r.engine.events.Args(ctx, e)
+	sql, args, err := r.engine.events.Statement(ctx, e)
 	if err != nil {
 		return err
 	}
-	r.Queue(event.InsertSQL, args...)
+	r.Queue(sql, args...)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (s *Service) Mount(a *api.API) {
 			Description: description, Access: api.Open, Security: []string{scheme}, BodyLimit: wire.MaxBodyBytes,
 			Params: []api.Parameter{{Name: "uuid", Format: "uuid", Description: "A UUID string identifying this Mobile Device."}},
 			Guard: func(ctx context.Context, r *api.Request) error {
-				_, err := s.authenticate(ctx, r)
+				_, err := s.identify(ctx, r, purposeDevice)
 				return err
 			},
 		}
@@ -48,7 +48,7 @@ func (s *Service) Mount(a *api.API) {
 	}
 	enrol := op("POST", wire.ActionEnrol, "Enrollment callback")
 	enrol.Guard = func(ctx context.Context, r *api.Request) error {
-		_, err := s.bearerOf(ctx, r, purposeEnrollment)
+		_, err := s.identify(ctx, r, purposeEnrollment)
 		return err
 	}
 	api.Handle(a, enrol, s.enrol)
@@ -63,11 +63,15 @@ func (s *Service) Mount(a *api.API) {
 	pending := op("GET", wire.ActionPending, "What waits for this phone's answer. For phones that say in info.others that they can fetch.")
 	pending.ID = "authenticators_mobile_pending_retrieve"
 	api.Handle(a, pending, func(ctx context.Context, r *api.Request, _ api.None) (wire.Pending, error) {
-		device, err := s.authenticate(ctx, r)
+		c, err := s.authenticate(ctx, r)
 		if err != nil {
 			return wire.Pending{}, err
 		}
-		return s.pending(ctx, device)
+		out, err := s.pending(ctx, c.device)
+		if err == nil && c.key != nil {
+			err = s.signAll(ctx, out.Pending, r.BaseURL(), c.device)
+		}
+		return out, err
 	})
 }
 
@@ -77,17 +81,27 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 	if err != nil {
 		return wire.EnrollmentCallback{}, err
 	}
-	device, err := s.holder(ctx, s.Pool, token, purposeEnrollment)
+	c, err := s.authenticateFor(ctx, r, purposeEnrollment)
 	if err != nil {
 		return wire.EnrollmentCallback{}, err
 	}
-	if path, err := uuid.Parse(r.Param("uuid")); err != nil || path != device {
-		return wire.EnrollmentCallback{}, fault.Missing()
-	}
+	device := c.device
 	if err := violations(in.Validate()); err != nil {
 		return wire.EnrollmentCallback{}, err
 	}
-	fresh := secret.Token(tokenLength)
+	keys, proof, err := s.bring(ctx, r, in.Keys, token, device)
+	if err != nil {
+		return wire.EnrollmentCallback{}, err
+	}
+	reply := wire.EnrollmentCallback{Token: secret.Token(tokenLength)}
+	if keys != nil {
+		if reply.ServerKey, err = s.publicKey(ctx); err != nil {
+			return wire.EnrollmentCallback{}, err
+		}
+	}
+	if err := s.spend(ctx, proof); err != nil {
+		return wire.EnrollmentCallback{}, err
+	}
 	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		// Whoever deletes the one-time token is the one who enrols.
 		tag, err := tx.Exec(ctx, `DELETE FROM mobile_tokens WHERE token_hash = $1 AND purpose = 'enrollment'`, hashToken(token))
@@ -99,25 +113,28 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		}
 		name := clip(in.Info.Hostname, maxName)
 		var owner event.User
-		err = tx.QueryRow(ctx, `UPDATE mobile_devices d SET confirmed = true, name = $2, device_uid = $3, info = $4, can_fetch = $5, last_checkin = $6
+		err = tx.QueryRow(ctx, `UPDATE mobile_devices d SET confirmed = true, name = $2, device_uid = $3, info = $4, can_fetch = $5, last_checkin = $6, signs = $7
 			FROM users u WHERE d.uuid = $1 AND NOT d.confirmed AND u.id = d.user_id RETURNING u.id, u.username, u.email`,
-			device, name, in.DeviceUID, in.Info, in.Info.CanFetch(), s.Now()).Scan(&owner.PK, &owner.Username, &owner.Email)
+			device, name, in.DeviceUID, in.Info, in.Info.CanFetch(), s.Now(), keys != nil).Scan(&owner.PK, &owner.Username, &owner.Email)
 		if err != nil {
 			return enrolFault(err)
 		}
-		if err := issue(ctx, tx, device, fresh, purposeDevice, nil); err != nil {
+		if err := issue(ctx, tx, device, reply.Token, purposeDevice, nil); err != nil {
+			return err
+		}
+		if err := keys.keep(ctx, tx, device); err != nil {
 			return err
 		}
 		return s.Events.Emit(ctx, tx, event.Event{
 			Action: event.ModelCreated, App: app, User: &owner,
-			Context: map[string]any{"model": deviceRef(device, name), "platform": in.Info.Platform, "app_version": in.Info.AppVersion},
+			Context: map[string]any{"model": deviceRef(device, name), "platform": in.Info.Platform, "app_version": in.Info.AppVersion, "signs": keys.uses()},
 		})
 	})
 	if err != nil {
 		return wire.EnrollmentCallback{}, err
 	}
 	s.waiters.wake(device)
-	return wire.EnrollmentCallback{Token: fresh}, nil
+	return reply, nil
 }
 
 func enrolFault(err error) error {
@@ -172,27 +189,27 @@ func (s *Service) enrolmentStatus(ctx context.Context, r *api.Request, _ api.Non
 }
 
 func (s *Service) setPushKey(ctx context.Context, r *api.Request, in wire.PushKey) (api.None, error) {
-	device, err := s.authenticate(ctx, r)
+	c, err := s.authenticate(ctx, r)
 	if err != nil {
 		return api.None{}, err
 	}
 	if err := violations(in.Validate()); err != nil {
 		return api.None{}, err
 	}
-	return api.None{}, s.touch(ctx, device, "The push address of the phone was set.",
+	return api.None{}, s.touch(ctx, c.device, "The push address of the phone was set.",
 		`UPDATE mobile_devices d SET push_address = $2, push_channel = $3 FROM users u WHERE d.uuid = $1 AND u.id = d.user_id
 			RETURNING d.name, u.id, u.username, u.email`, in.FirebaseKey, s.Channel)
 }
 
 func (s *Service) checkIn(ctx context.Context, r *api.Request, in wire.Info) (api.None, error) {
-	device, err := s.authenticate(ctx, r)
+	c, err := s.authenticate(ctx, r)
 	if err != nil {
 		return api.None{}, err
 	}
 	if err := violations(in.Validate()); err != nil {
 		return api.None{}, err
 	}
-	return api.None{}, s.touch(ctx, device, "The phone checked in.",
+	return api.None{}, s.touch(ctx, c.device, "The phone checked in.",
 		`UPDATE mobile_devices d SET info = $2, can_fetch = $3, last_checkin = $4 FROM users u WHERE d.uuid = $1 AND u.id = d.user_id
 			RETURNING d.name, u.id, u.username, u.email`, in, in.CanFetch(), s.Now())
 }
@@ -214,13 +231,13 @@ func (s *Service) touch(ctx context.Context, device uuid.UUID, what, sql string,
 }
 
 func (s *Service) receiveResponse(ctx context.Context, r *api.Request, in wire.Response) (api.None, error) {
-	token, err := bearer(r.HTTP)
+	token, proves, err := credentials(r.HTTP)
 	if err != nil {
 		return api.None{}, err
 	}
 	if err := violations(in.Validate()); err != nil {
-		// A caller without a good token learns nothing of what it sent.
-		if _, denied := s.holder(ctx, s.Pool, token, purposeDevice); denied != nil {
+		// A caller without good credentials learns nothing of what it sent.
+		if _, denied := s.identify(ctx, r, purposeDevice); denied != nil {
 			return api.None{}, denied
 		}
 		return api.None{}, err
@@ -229,28 +246,17 @@ func (s *Service) receiveResponse(ctx context.Context, r *api.Request, in wire.R
 	if err != nil {
 		return api.None{}, fault.Missing()
 	}
-	return api.None{}, s.respond(ctx, token, device, in)
+	if proves {
+		return api.None{}, s.respondSigned(ctx, r, device, in)
+	}
+	return api.None{}, s.decide(ctx, token, device, in, byToken)
 }
 
 // mayAskStatus lets in the phone, by either token, and the browser session that started the enrolment.
 func (s *Service) mayAskStatus(ctx context.Context, r *api.Request, device uuid.UUID) error {
 	if r.HTTP.Header.Get("Authorization") != "" {
-		token, err := bearer(r.HTTP)
-		if err != nil {
-			return err
-		}
-		for _, purpose := range []string{purposeEnrollment, purposeDevice} {
-			owner, err := s.holder(ctx, s.Pool, token, purpose)
-			switch {
-			case err == nil && owner == device:
-				return nil
-			case err == nil:
-				return fault.Missing()
-			case !fault.Is(err, fault.Denied):
-				return err
-			}
-		}
-		return errToken
+		_, err := s.authenticateFor(ctx, r, purposeEnrollment, purposeDevice)
+		return err
 	}
 	sess, err := s.Sessions.Load(ctx, r.HTTP)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package mobile is the phone as an authenticator: its enrolment, the operations that it calls, the prompts that it
 // answers, and the waiting of the browser for the answer (core.md §4).
 //
-// It owns the tables mobile_devices, mobile_tokens and mobile_transactions, the enrolment stage, the eleven device
+// It owns the tables mobile_… (devices, tokens, keys, proofs, transactions, server_keys), the enrolment stage, the eleven device
 // operations and pending/, and the kind "mobile" of the validation stage. It does not own the sending (push), the
 // bodies on the wire (mobile/wire), nor the decision whether a login needs a phone (authenticators/validate).
 //
@@ -11,7 +11,11 @@
 //	     enrollment_callback ─▶ confirmed, device token ─▶ check_in, set_notification_key, pending, receive_response
 //	     nothing for an hour ─▶ collected
 //
-// Tokens are stored as SHA-256. A device token is good for the device in the path and for nothing else.
+// Tokens are stored as SHA-256. A device token is good for the device in the path and for nothing else. A phone that brings
+// keys to its enrolment proves the first of them with every request from then on, and its token alone is worth nothing; a
+// proof names a nonce that only the server makes, and counts once on all nodes (table mobile_proofs). The stage says by
+// accepted_answers what it takes: the token alone, a signature, or one of the key that checks the phone's owner. Which it was
+// stands in the transaction, the event and the session.
 //
 // # A prompt
 //

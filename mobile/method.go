@@ -254,6 +254,9 @@ func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Of
 // conclude maps a prompt that is over. Whatever it was but accepted, the next choice asks a new question.
 func (m method) conclude(ctx context.Context, run *flows.Run, o *authenticators.Offer, q question, st *standing) (flows.Outcome, error) {
 	if st != nil && st.status == statusAccept {
+		if st.signed != signedBearer {
+			o.Proof = &authenticators.Proof{UID: o.UID, Name: o.Name, UserVerified: st.signed == string(wire.UseVerification)}
+		}
 		return flows.Next(), nil
 	}
 	if err := m.redraw(o, q.Mode); err != nil {

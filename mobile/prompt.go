@@ -210,7 +210,7 @@ func (s *Service) undelivered(device, tx, node uuid.UUID, address string, r push
 
 // standing is a prompt as the browser's request finds it.
 type standing struct {
-	status  string
+	outcome
 	failure string
 	expires time.Time
 }
@@ -218,8 +218,8 @@ type standing struct {
 // standing tells how a prompt stands: from memory if this process opened it and heard all of it, else by reading it. A
 // request that has slept in vain reads: what ended its sleep may be something that nobody told.
 func (s *Service) standing(ctx context.Context, q db.Querier, tx uuid.UUID, expires time.Time, slept bool) (*standing, error) {
-	if status, known := s.waiters.heard(tx); known && !(slept && status == statusWait) {
-		return &standing{status: status, expires: expires}, nil
+	if heard, known := s.waiters.heard(tx); known && !(slept && heard.status == statusWait) {
+		return &standing{outcome: heard, expires: expires}, nil
 	}
 	return s.stand(ctx, q, tx)
 }
@@ -229,8 +229,8 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 	for {
 		var st standing
 		var node uuid.UUID
-		err := q.QueryRow(ctx, `SELECT status, coalesce(failure, ''), expires, node FROM mobile_transactions WHERE tx_id = $1`, tx).
-			Scan(&st.status, &st.failure, &st.expires, &node)
+		err := q.QueryRow(ctx, `SELECT status, signed, coalesce(failure, ''), expires, node FROM mobile_transactions WHERE tx_id = $1`, tx).
+			Scan(&st.status, &st.signed, &st.failure, &st.expires, &node)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, nil
 		}
@@ -251,33 +251,37 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 // of the answer too. Nothing is changed unless every condition holds.
 const answerSQL = `WITH d AS (
 	SELECT t.device, v.name, u.id AS user_id, u.username, u.email
-	FROM mobile_tokens t JOIN mobile_devices v ON v.uuid = t.device JOIN users u ON u.id = v.user_id
+	FROM mobile_tokens t JOIN mobile_devices v ON v.uuid = t.device JOIN users u ON u.id = v.user_id LEFT JOIN stages s ON s.stage_uuid = v.stage
 	WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $5) AND v.confirmed AND u.is_active
+		AND v.signs = ($14 <> 'bearer') AND (v.signs OR ` + acceptedSQL + ` = 'bearer')
+), p AS (
+	INSERT INTO mobile_proofs (proof_hash, expires) SELECT $15, $16 FROM d WHERE $15::bytea IS NOT NULL ON CONFLICT DO NOTHING RETURNING 1
 ), a AS (
-	UPDATE mobile_transactions x SET selected = $4, answered = $5,
+	UPDATE mobile_transactions x SET selected = $4, answered = $5, signed = $14,
 		status = CASE WHEN $4 = x.correct THEN 'accept' WHEN $4 = 'deny' THEN 'deny' ELSE 'wrong' END
 	FROM d WHERE x.tx_id = $3 AND x.device = d.device AND d.device = $2 AND x.status = 'wait' AND x.expires > $5
-		AND ($4 = ANY(x.items) OR $4 = 'deny')
+		AND ($4 = ANY(x.items) OR $4 = 'deny') AND ($15::bytea IS NULL OR EXISTS (SELECT FROM p))
 	RETURNING x.status, x.node, x.created
 ), e AS (
 	INSERT INTO events (event_uuid, action, app, context, "user", brand, client_ip, created, expires)
 	SELECT $6, CASE a.status WHEN 'accept' THEN $7 ELSE 'login_failed' END, $8,
-		$9::jsonb || jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'username', d.username,
+		$9::jsonb || jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'signed', $14, 'username', d.username,
 			'device', jsonb_build_object('pk', replace(d.device::text, '-', ''), 'app', $8::text, 'name', d.name, 'model_name', 'mobiledevice')),
 		jsonb_build_object('pk', d.user_id, 'username', d.username, 'email', d.email), $10, $11, $12, $13
 	FROM a, d
 )
-SELECT (SELECT device FROM d), (SELECT status FROM a), (SELECT node FROM a)`
+SELECT (SELECT device FROM d), (SELECT status FROM a), (SELECT node FROM a), EXISTS (SELECT FROM p)`
 
-// respond takes a phone's answer. Errors: Denied for a token that is none, NotFound for a prompt that is not there to
-// be answered by this device (any more), Invalid for an item that is none of the prompt's.
-func (s *Service) respond(ctx context.Context, token string, device uuid.UUID, r wire.Response) error {
+// decide takes a phone's answer, whose signature by holds where it has to have one. Errors: Denied for a token that is none,
+// or not enough, NotFound for a prompt that is not there to be answered by this device (any more), Invalid for an item that
+// is none of the prompt's.
+func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r wire.Response, by credential) error {
 	tx, err := uuid.Parse(r.TxID)
 	if err != nil {
 		return fault.Field("tx_id", "invalid", "Must be a valid UUID.")
 	}
 	args, err := s.Events.Args(ctx, event.Event{
-		Action: actionApproved, App: app, Context: map[string]any{"transaction": tx},
+		Action: actionApproved, App: app, Context: by.told(tx),
 	})
 	if err != nil {
 		return err
@@ -286,16 +290,19 @@ func (s *Service) respond(ctx context.Context, token string, device uuid.UUID, r
 	hash := hashToken(token)
 	var owner, node *uuid.UUID
 	var status *string
+	var fresh bool
 	err = s.Pool.QueryRow(ctx, answerSQL, hash, device, tx, r.SelectedItem, now,
-		args[0], args[1], app, args[3], args[5], args[6], args[7], args[8]).Scan(&owner, &status, &node)
+		args[0], args[1], app, args[3], args[5], args[6], args[7], args[8], by.signed, by.proof, by.expires).Scan(&owner, &status, &node, &fresh)
 	switch {
 	case err != nil:
 		return fmt.Errorf("answer prompt: %w", db.Fault(err))
 	case owner == nil:
 		return errToken
+	case by.proof != nil && !fresh:
+		return errReplay
 	case status != nil:
 		if *node == s.Bus.Node() {
-			s.waiters.settle(tx, *status)
+			s.waiters.settle(tx, outcome{*status, by.signed})
 		} else {
 			s.Bus.Notify(*node, topic, tx.String())
 		}
@@ -345,7 +352,9 @@ func (s *Service) pending(ctx context.Context, device uuid.UUID) (wire.Pending, 
 		return out, fmt.Errorf("list prompts: %w", db.Fault(err))
 	}
 	for _, p := range prompts {
-		out.Pending = append(out.Pending, wire.Prompt(p))
+		out.Pending = append(out.Pending, wire.Prompt{
+			TxID: p.TxID, Mode: p.Mode, Items: p.Items, Context: p.Context, Created: p.Created, Expires: p.Expires,
+		})
 	}
 	return out, nil
 }

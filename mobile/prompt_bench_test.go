@@ -17,7 +17,7 @@ func BenchmarkAnswer(b *testing.B) {
 		b.StopTimer()
 		tx := x.ask(device, x.user, x.service.Bus.Node())
 		b.StartTimer()
-		err := x.service.respond(b.Context(), token, device, wire.Response{TxID: tx.String(), SelectedItem: "22"})
+		err := x.service.decide(b.Context(), token, device, wire.Response{TxID: tx.String(), SelectedItem: "22"}, byToken)
 		if err != nil {
 			b.Fatal(err)
 		}

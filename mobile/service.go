@@ -56,9 +56,10 @@ type Options struct {
 // Service is the server side of the phones.
 type Service struct {
 	Options
-	waiters       *waiters
-	enrollmentKey []byte
-	unsubscribe   []func()
+	waiters     *waiters
+	serverKey   serverKey
+	nonceKey    []byte // makes the nonces of proofs
+	unsubscribe []func()
 }
 
 // topic carries ids of prompts and devices that changed, between nodes.
@@ -82,7 +83,7 @@ func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Service{Options: o, waiters: newWaiters(), enrollmentKey: o.Keeper.Derive("mobile enrolment token")}
+	s := &Service{Options: o, waiters: newWaiters(), nonceKey: o.Keeper.Derive("mobile proof nonce")}
 	s.unsubscribe = []func(){
 		o.Bus.Subscribe(topic, func(payload string) {
 			if id, err := uuid.Parse(payload); err == nil {

@@ -2,12 +2,8 @@ package mobile
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/big"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,6 +12,7 @@ import (
 	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/resource"
+	"countersign/core/secret"
 	"countersign/flows"
 	"countersign/mobile/wire"
 )
@@ -29,6 +26,7 @@ type Settings struct {
 	FriendlyName  *string    `json:"friendly_name"`
 	Mode          wire.Mode  `json:"item_matching_mode"`
 	CGWEndpoint   string     `json:"cgw_endpoint" api:"required" doc:"Host, and port, of the push gateway."`
+	Accepted      Accepted   `json:"accepted_answers" doc:"By what the answers of phones must be authenticated: their token, a signature, or one that needs a fingerprint, a face or a code."`
 }
 
 // Row is the stage in the API.
@@ -66,10 +64,10 @@ type Stage struct {
 	settings Settings
 }
 
-// enrolment is what the plan keeps: the token itself is derived from it, so that no readable token is stored.
+// enrolment is what the plan keeps.
 type enrolment struct {
 	Device  uuid.UUID `json:"device"`
-	Round   uint32    `json:"round"` // how many tokens were made before: a reload after the expiry makes a new one
+	Sealed  []byte    `json:"sealed"` // the one-time token: a reload shows it again
 	Expires time.Time `json:"expires"`
 }
 
@@ -84,7 +82,7 @@ func (s *Service) StageKind() *flows.Kind {
 		func(r *Row) *flows.StageRow { return &r.StageRow },
 		resource.Def[Row]{
 			Path: "/stages/authenticator/mobile/", Filter: []string{"name", "configure_flow"},
-			New: func() Row { return Row{Settings: Settings{Mode: wire.NumberMatching3}} },
+			New: func() Row { return Row{Settings: Settings{Mode: wire.NumberMatching3, Accepted: AcceptBearer}} },
 		},
 		func(id uuid.UUID, _ string, settings Settings) (flows.Stage, error) {
 			return &Stage{id: id, service: s, settings: settings}, nil
@@ -125,18 +123,19 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 		run.Queue(`INSERT INTO mobile_devices (uuid, user_id, stage, name, push_channel, enrollment_session, created)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`, e.Device, u.ID, st.id, "Phone", s.Channel, run.Session.UUID, run.Now())
 	}
-	if !run.Now().Before(e.Expires) {
-		e.Round++
-		e.Expires = run.Now().Add(enrollmentWindow)
+	token, err := s.Keeper.Open(e.Sealed, planned(e.Device))
+	if err != nil || !run.Now().Before(e.Expires) { // none yet, over, or sealed with a key that is gone: a new one
+		token = []byte(secret.Token(tokenLength))
+		e.Sealed, e.Expires = s.Keeper.Seal(token, planned(e.Device)), run.Now().Add(enrollmentWindow)
 		run.Queue(`DELETE FROM mobile_tokens WHERE device = $1`, e.Device)
 		run.Queue(`INSERT INTO mobile_tokens (token_hash, device, purpose, created, expires) VALUES ($1, $2, $3, $4, $5)`,
-			hashToken(s.enrollmentToken(e)), e.Device, purposeEnrollment, run.Now(), e.Expires)
+			hashToken(string(token)), e.Device, purposeEnrollment, run.Now(), e.Expires)
 		if err := run.SetState(e); err != nil {
 			return flows.Outcome{}, err
 		}
 	}
 	c := &Challenge{
-		Payload: wire.Payload{URL: run.BaseURL, Device: e.Device.String(), Token: s.enrollmentToken(e)},
+		Payload: wire.Payload{URL: run.BaseURL, Device: e.Device.String(), Token: string(token)},
 		Expires: e.Expires,
 	}
 	c.Component = Component
@@ -181,14 +180,8 @@ func (s *Service) confirmed(ctx context.Context, q db.Querier, device uuid.UUID)
 	return confirmed, true, nil
 }
 
-// enrollmentToken derives the one-time token of an enrolment from the server's key, in letters and digits.
-func (s *Service) enrollmentToken(e enrolment) string {
-	mac := hmac.New(sha256.New, s.enrollmentKey)
-	mac.Write(e.Device[:])
-	mac.Write(binary.BigEndian.AppendUint32(nil, e.Round))
-	text := new(big.Int).SetBytes(mac.Sum(nil)).Text(62)
-	return fmt.Sprintf("%0*s", tokenLength, text)[:tokenLength]
-}
+// planned names the place of a token in a plan to the keeper.
+func planned(device uuid.UUID) string { return "flow_plans.mobile:" + device.String() }
 
 // CleanUp collects abandoned enrolments, dead tokens and old prompts.
 func (s *Service) CleanUp(ctx context.Context) error {
@@ -216,6 +209,9 @@ func (s *Service) CleanUp(ctx context.Context) error {
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM mobile_tokens WHERE expires < $1`, now); err != nil {
 			return fmt.Errorf("collect device tokens: %w", db.Fault(err))
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM mobile_proofs WHERE expires < $1`, now); err != nil {
+			return fmt.Errorf("collect proofs: %w", db.Fault(err))
 		}
 		if _, err := tx.Exec(ctx, `UPDATE mobile_transactions SET status = 'expired' WHERE status = 'wait' AND expires < $1`, now); err != nil {
 			return fmt.Errorf("expire prompts: %w", db.Fault(err))

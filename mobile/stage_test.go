@@ -72,6 +72,13 @@ func TestSetupStageKeepsItsDevice(t *testing.T) {
 	if d, k := payload(); d != device || k == token {
 		t.Error("after its end the token is the same, or the device another")
 	}
+	// Sealed with a key that is gone: the token that is shown works.
+	_, token = payload()
+	b.Exec(t, `UPDATE flow_plans SET plan = jsonb_set(plan, '{steps,0,state,sealed}', '"AAAA"')`)
+	d, k := payload()
+	if shown, ok := k.(string); !ok || d != device || k == token || b.Count(t, `SELECT count(*) FROM mobile_tokens WHERE token_hash = $1`, hashToken(shown)) != 1 {
+		t.Error("a token that does not open was not replaced")
+	}
 	// Not confirmed yet: the answer is not accepted, and says nothing wrong.
 	if p := br.Post(t, map[string]any{}).Want(t, Component); p.JSON["response_errors"] != nil {
 		t.Errorf("got %s", p)

@@ -43,44 +43,6 @@ func bearer(r *http.Request) (string, error) {
 	return token, nil
 }
 
-// holder tells whose token it is. Errors: Denied.
-func (s *Service) holder(ctx context.Context, q db.Querier, token, purpose string) (uuid.UUID, error) {
-	var device uuid.UUID
-	err := q.QueryRow(ctx, `SELECT t.device FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id
-		WHERE t.token_hash = $1 AND t.purpose = $2 AND (t.expires IS NULL OR t.expires > $3) AND u.is_active`,
-		hashToken(token), purpose, s.Now()).Scan(&device)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return uuid.Nil, errToken
-	}
-	if err != nil {
-		return uuid.Nil, fmt.Errorf("check device token: %w", db.Fault(err))
-	}
-	return device, nil
-}
-
-// authenticate demands the device token of the device in the path. Errors: Denied without one, NotFound with that of
-// another device.
-func (s *Service) authenticate(ctx context.Context, r *api.Request) (uuid.UUID, error) {
-	return s.bearerOf(ctx, r, purposeDevice)
-}
-
-// bearerOf is authenticate with a token of that purpose.
-func (s *Service) bearerOf(ctx context.Context, r *api.Request, purpose string) (uuid.UUID, error) {
-	token, err := bearer(r.HTTP)
-	if err != nil {
-		return uuid.Nil, err
-	}
-	device, err := s.holder(ctx, s.Pool, token, purpose)
-	if err != nil {
-		return uuid.Nil, err
-	}
-	path, err := uuid.Parse(r.Param("uuid"))
-	if err != nil || path != device {
-		return uuid.Nil, fault.Missing()
-	}
-	return device, nil
-}
-
 // issue writes a token of the device within tx: its hash.
 func issue(ctx context.Context, tx pgx.Tx, device uuid.UUID, token, purpose string, expires *time.Time) error {
 	_, err := tx.Exec(ctx, `INSERT INTO mobile_tokens (token_hash, device, purpose, expires) VALUES ($1, $2, $3, $4)`,
@@ -103,7 +65,7 @@ func (s *Service) Authenticator(ctx context.Context, r *http.Request) (*rbac.Act
 	var a rbac.Actor
 	err = s.Pool.QueryRow(ctx, `SELECT u.id, u.uuid, u.username, u.name, u.email, u.type, u.attributes, user_is_superuser(u.id)
 		FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id
-		WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $2) AND d.confirmed AND u.is_active`,
+		WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $2) AND d.confirmed AND NOT d.signs AND u.is_active`,
 		hashToken(token), s.Now()).
 		Scan(&a.ID, &a.UUID, &a.Username, &a.Name, &a.Email, &a.Type, &a.Attributes, &a.Superuser)
 	if errors.Is(err, pgx.ErrNoRows) {

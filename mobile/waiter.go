@@ -21,8 +21,11 @@ type watch struct {
 	channels map[chan struct{}]struct{}
 	expires  time.Time // of a prompt that this process opened; zero for all else
 	stirred  bool      // something happened that only the database can tell
-	status   string    // how it was answered
+	outcome            // how it was answered
 }
+
+// outcome is how a prompt ended, and by what its answer was authenticated.
+type outcome struct{ status, signed string }
 
 // sweepEvery is how often what expired is forgotten.
 const sweepEvery = time.Minute
@@ -56,17 +59,17 @@ func (w *waiters) opened(id uuid.UUID, now, expires time.Time) {
 
 // heard is what this process knows of a prompt without asking: how it was answered, or that it still waits. known is
 // false when only the database can tell.
-func (w *waiters) heard(id uuid.UUID) (status string, known bool) {
+func (w *waiters) heard(id uuid.UUID) (o outcome, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e := w.m[id]
 	switch {
 	case e == nil || e.expires.IsZero() || e.stirred:
-		return "", false
+		return outcome{}, false
 	case e.status != "":
-		return e.status, true
+		return e.outcome, true
 	}
-	return statusWait, true
+	return outcome{status: statusWait}, true
 }
 
 // subscribe gives a channel that becomes readable when id changes. cancel gives it back.
@@ -90,11 +93,11 @@ func (w *waiters) subscribe(id uuid.UUID) (wake <-chan struct{}, cancel func()) 
 }
 
 // settle tells all who wait for a prompt how it was answered. It never blocks.
-func (w *waiters) settle(id uuid.UUID, status string) {
+func (w *waiters) settle(id uuid.UUID, o outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if e := w.m[id]; e != nil {
-		e.status = status
+		e.outcome = o
 		e.nudge()
 	}
 }

@@ -13,7 +13,6 @@ import (
 
 	"countersign/core/api"
 	"countersign/core/db"
-	"countersign/core/event"
 	"countersign/core/fault"
 )
 
@@ -93,22 +92,24 @@ func (s *Service) add(ctx context.Context, tx pgx.Tx, st *Stage, pairs []pair) (
 	}
 	rows, err := tx.Query(ctx, `INSERT INTO duo_devices (user_id, stage, name, confirmed, duo_user_id, created)
 		SELECT u.id, $1, $2, true, d.duo_user, $3 FROM unnest($4::text[], $5::text[]) AS d(username, duo_user) JOIN users u ON u.username = d.username
-		ON CONFLICT ON CONSTRAINT duo_devices_stage_duo_user_id_key DO NOTHING RETURNING id`, st.id, importedName, s.Now(), names, ids)
+		ON CONFLICT ON CONSTRAINT duo_devices_stage_duo_user_id_key DO NOTHING RETURNING id, user_id`, st.id, importedName, s.Now(), names, ids)
 	if err != nil {
 		return 0, fmt.Errorf("make devices: %w", db.Fault(err))
 	}
-	made, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	type device struct{ ID, User int }
+	made, err := pgx.CollectRows(rows, pgx.RowToStructByPos[device])
 	if err != nil {
 		return 0, fmt.Errorf("make devices: %w", db.Fault(err))
 	}
 	batch := &pgx.Batch{}
-	for _, id := range made {
-		e := created(nil, id, importedName) // by the administrator, whom the request names
-		args, err := s.Events.Args(ctx, e)
+	for _, d := range made {
+		e := created(nil, d.ID, importedName) // by the administrator, whom the request names
+		e.Owner = d.User
+		sql, args, err := s.Events.Statement(ctx, e)
 		if err != nil {
 			return 0, err
 		}
-		batch.Queue(event.InsertSQL, args...)
+		batch.Queue(sql, args...)
 	}
 	if batch.Len() > 0 {
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"countersign/core/resource"
 	"countersign/core/resourcetest"
 	"countersign/core/secret"
+	"countersign/core/secret/rekey"
 	"countersign/flows"
 )
 
@@ -167,8 +168,8 @@ func TestSecretsOfAStage(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.service.Keeper = next
-	if n, err := b.service.Reseal(t.Context()); n != 3 || err != nil { // both stages and the enrolment
-		t.Errorf("Reseal: %d, %v", n, err)
+	if r, err := rekey.Run(t.Context(), b.Direct, next, b.Events, Sealed()); err != nil || r.Old() != 4 || r.Failed() != 0 { // three secrets of two stages, and the enrolment
+		t.Errorf("rekey: %+v, %v", r, err)
 	}
 	if b.service.Keeper, err = secret.New("a-newer-key-of-more-than-32-characters"); err != nil {
 		t.Fatal(err)
@@ -180,8 +181,5 @@ func TestSecretsOfAStage(t *testing.T) {
 	}
 	if e, err := st.enrolment(t.Context(), b.Direct, "user_id", u.ID); err != nil || e == nil || !strings.HasPrefix(e.Code.Code, "duo://") {
 		t.Errorf("the enrolment: %+v, %v", e, err)
-	}
-	if n, err := b.service.Reseal(t.Context()); n != 0 || err != nil {
-		t.Errorf("Reseal again: %d, %v", n, err)
 	}
 }

@@ -21,7 +21,11 @@ const validateComponent = "ak-stage-authenticator-validate"
 
 func TestAuthenticator(t *testing.T) {
 	t.Parallel()
-	authtest.Kind(t, authtest.Suite{
+	authtest.Kind(t, suite())
+}
+
+func suite() authtest.Suite {
+	return authtest.Suite{
 		New: func(t testing.TB, b *flowtest.Bench) authtest.Subject {
 			c := newCloud(t)
 			s := c.service(b)
@@ -45,7 +49,7 @@ func TestAuthenticator(t *testing.T) {
 			}
 		},
 		Malformed: []string{`"x"`, `{}`, `[]`, `true`, `-1`, `1e9`, `1.5`, `99999999999999999999`, `""`, `"１"`, `"' OR 1=1"`},
-	})
+	}
 }
 
 func TestStageAPI(t *testing.T) {

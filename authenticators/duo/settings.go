@@ -45,9 +45,19 @@ const (
 // hostname is a host with or without a port, and nothing else of a URL.
 var hostname = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::[0-9]{1,5})?$`)
 
-// The places of the sealed settings.
-func clientAAD(stage uuid.UUID) string { return "stages.settings.client_secret:" + stage.String() }
-func adminAAD(stage uuid.UUID) string  { return "stages.settings.admin_secret_key:" + stage.String() }
+// The places of what is sealed.
+var (
+	sealedClient = sealedSetting("client_secret")
+	sealedAdmin  = sealedSetting("admin_secret_key")
+	sealedCode   = secret.Column{Table: "duo_enrollments", Name: "activation_sealed", Key: []string{"user_id", "stage"}}
+)
+
+func sealedSetting(name string) secret.Column {
+	return secret.Column{Table: "stages", Name: "settings", Field: name, Key: []string{"stage_uuid"}, Where: "kind = '" + kindName + "'"}
+}
+
+// Sealed is where Duo keeps sealed values.
+func Sealed() []secret.Column { return []secret.Column{sealedClient, sealedAdmin, sealedCode} }
 
 func (s *Service) definition() resource.Def[Row] {
 	return resource.Def[Row]{
@@ -77,10 +87,10 @@ func validateRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) error {
 // sealRow seals the secrets that came; those that did not are as they are stored.
 func (s *Service) sealRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) error {
 	if c.Sent("client_secret") {
-		c.Row.ClientSecret = s.Keeper.SealText(c.Row.ClientSecret, clientAAD(c.Row.PK))
+		c.Row.ClientSecret = s.Keeper.SealText(c.Row.ClientSecret, sealedClient.AAD(c.Row.PK))
 	}
 	if c.Sent("admin_secret_key") {
-		c.Row.AdminSecretKey = s.Keeper.SealText(c.Row.AdminSecretKey, adminAAD(c.Row.PK))
+		c.Row.AdminSecretKey = s.Keeper.SealText(c.Row.AdminSecretKey, sealedAdmin.AAD(c.Row.PK))
 	}
 	return nil
 }
@@ -88,10 +98,10 @@ func (s *Service) sealRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) 
 // open is the settings with their secrets open.
 func open(k *secret.Keeper, stage uuid.UUID, s Settings) (Settings, error) {
 	var err error
-	if s.ClientSecret, err = k.OpenText(s.ClientSecret, clientAAD(stage)); err != nil {
+	if s.ClientSecret, err = k.OpenText(s.ClientSecret, sealedClient.AAD(stage)); err != nil {
 		return Settings{}, fmt.Errorf("open client_secret: %w", err)
 	}
-	if s.AdminSecretKey, err = k.OpenText(s.AdminSecretKey, adminAAD(stage)); err != nil {
+	if s.AdminSecretKey, err = k.OpenText(s.AdminSecretKey, sealedAdmin.AAD(stage)); err != nil {
 		return Settings{}, fmt.Errorf("open admin_secret_key: %w", err)
 	}
 	return s, nil

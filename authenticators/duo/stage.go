@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/duosecurity/duo_api_golang/authapi"
@@ -89,10 +88,6 @@ type activation struct {
 	Barcode string `json:"barcode"`
 }
 
-func activationAAD(userID int, stage uuid.UUID) string {
-	return "duo_enrollments.activation:" + strconv.Itoa(userID) + ":" + stage.String()
-}
-
 // enrolment reads the one that where finds, unless it is over; nil if there is none.
 func (st *Stage) enrolment(ctx context.Context, q db.Querier, where string, arg any) (*enrolment, error) {
 	var e enrolment
@@ -109,9 +104,9 @@ func (st *Stage) enrolment(ctx context.Context, q db.Querier, where string, arg 
 	if shown != nil {
 		e.Session = *shown
 	}
-	plain, err := st.service.Keeper.Open(sealed, activationAAD(e.User, st.id))
+	plain, err := st.service.Keeper.Open(sealed, sealedCode.AAD(e.User, st.id))
 	if err != nil {
-		return nil, fmt.Errorf("open Duo enrolment: %w", err)
+		return nil, nil //nolint:nilerr // sealed with a key that is gone: the set-up begins anew
 	}
 	if err := json.Unmarshal(plain, &e.Code); err != nil {
 		return nil, fmt.Errorf("decode Duo enrolment: %w", err)
@@ -201,7 +196,7 @@ func (st *Stage) begin(ctx context.Context, run *flows.Run, u *user.User) (e *en
 	run.Queue(`INSERT INTO duo_enrollments (user_id, stage, session_uuid, duo_user_id, activation_sealed, expires) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (user_id, stage) DO UPDATE SET session_uuid = excluded.session_uuid, duo_user_id = excluded.duo_user_id,
 			activation_sealed = excluded.activation_sealed, activated = false, expires = excluded.expires`,
-		u.ID, st.id, run.Session.UUID, e.DuoUser, st.service.Keeper.Seal(plain, activationAAD(u.ID, st.id)), run.Now().Add(enrolmentLife))
+		u.ID, st.id, run.Session.UUID, e.DuoUser, st.service.Keeper.Seal(plain, sealedCode.AAD(u.ID, st.id)), run.Now().Add(enrolmentLife))
 	return e, "", nil
 }
 

@@ -2,7 +2,6 @@ package sms
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -30,29 +29,19 @@ const (
 
 // hashCode is what is stored of a code. The key makes six digits worth hashing, the code's own id makes equal codes
 // differ.
-func (s *Service) hashCode(id uuid.UUID, code string) []byte {
-	mac := hmac.New(sha256.New, s.codeKey)
-	mac.Write(id[:])
-	mac.Write([]byte(code))
-	return mac.Sum(nil)
-}
+func (s *Service) hashCode(id uuid.UUID, code string) []byte { return s.codes.Sum(id[:], []byte(code)) }
 
-func (s *Service) hashNumber(n Number) []byte {
-	mac := hmac.New(sha256.New, s.numberKey)
-	mac.Write([]byte(n))
-	return mac.Sum(nil)
-}
+func (s *Service) hashNumber(n Number) []byte { return s.numbers.Sum([]byte(n)) }
 
-func numberAAD(userID int, stage uuid.UUID) string {
-	return "sms_devices.phone:" + strconv.Itoa(userID) + ":" + stage.String()
-}
+// hashesOf are a number's hashes under all keys of the server: what was stored before a new key is still found.
+func (s *Service) hashesOf(n Number) [][]byte { return s.numbers.Sums([]byte(n)) }
 
 func (s *Service) sealNumber(n Number, userID int, stage uuid.UUID) []byte {
-	return s.Keeper.Seal([]byte(n), numberAAD(userID, stage))
+	return s.Keeper.Seal([]byte(n), sealedNumber.AAD(userID, stage))
 }
 
 func (s *Service) openNumber(sealed []byte, userID int, stage uuid.UUID) (Number, error) {
-	plain, err := s.Keeper.Open(sealed, numberAAD(userID, stage))
+	plain, err := s.Keeper.Open(sealed, sealedNumber.AAD(userID, stage))
 	if err != nil {
 		return "", fmt.Errorf("open telephone number: %w", err)
 	}
@@ -118,8 +107,11 @@ func (s *Service) reserve(ctx context.Context, code string, to Number, userID in
 	if id, err = uuid.NewV7(); err != nil {
 		return uuid.Nil, "", fmt.Errorf("name code: %w", err)
 	}
-	now, number := s.Now(), s.hashNumber(to)
-	locks := []int64{lockOf("number", string(number)), lockOf("user", strconv.Itoa(userID)), lockOf("source", source)}
+	now, hashes := s.Now(), s.hashesOf(to)
+	locks := []int64{lockOf("user", strconv.Itoa(userID)), lockOf("source", source)}
+	for _, h := range hashes { // of all keys: another node's first one may be another while keys change
+		locks = append(locks, lockOf("number", string(h)))
+	}
 	slices.Sort(locks) // one order for all, so that nobody waits in a circle
 	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		for _, key := range locks {
@@ -127,7 +119,7 @@ func (s *Service) reserve(ctx context.Context, code string, to Number, userID in
 				return fmt.Errorf("take turns: %w", db.Fault(err))
 			}
 		}
-		h, err := readHistory(ctx, tx, number, userID, source, now.Add(-s.Limits.longest()))
+		h, err := readHistory(ctx, tx, hashes, userID, source, now.Add(-s.Limits.longest()))
 		if err != nil {
 			return err
 		}
@@ -135,7 +127,7 @@ func (s *Service) reserve(ctx context.Context, code string, to Number, userID in
 			return nil
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO sms_codes (code_uuid, phone_hash, user_id, source, code_hash, created, expires) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			id, number, userID, source, s.hashCode(id, code), now, now.Add(codeLife))
+			id, hashes[0], userID, source, s.hashCode(id, code), now, now.Add(codeLife))
 		if err != nil {
 			return fmt.Errorf("keep code: %w", db.Fault(err))
 		}
@@ -172,7 +164,10 @@ func (s *Service) check(ctx context.Context, run *flows.Run, id uuid.UUID, answe
 		return over, fmt.Errorf("read code: %w", db.Fault(err))
 	}
 	set, v := "failures = failures + 1", wrong
-	if hmac.Equal(hash, s.hashCode(id, answer)) {
+	if !s.codes.Known(hash) { // its key was taken away: it can be neither right nor wrong
+		return over, nil
+	}
+	if s.codes.Verify(hash, id[:], []byte(answer)) {
 		set, v = "used = $3", right
 	}
 	run.Queue(`WITH w AS (UPDATE sms_codes SET `+set+` WHERE code_uuid = $1 AND used IS NULL AND failures = $2 AND expires > $3 RETURNING 1)

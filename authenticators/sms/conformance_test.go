@@ -14,8 +14,14 @@ import (
 
 func TestAuthenticator(t *testing.T) {
 	t.Parallel()
-	authtest.Kind(t, authtest.Suite{
+	authtest.Kind(t, suite(func(*flowtest.Bench) {}))
+}
+
+// suite tells each bench that it makes to made.
+func suite(made func(*flowtest.Bench)) authtest.Suite {
+	return authtest.Suite{
 		New: func(t testing.TB, b *flowtest.Bench) authtest.Subject {
+			made(b)
 			p := newProvider(t)
 			many := Limit{1000, time.Hour}
 			s := p.service(b, Limits{Number: many, User: many, Source: many, Gap: -1})
@@ -42,7 +48,7 @@ func TestAuthenticator(t *testing.T) {
 		Malformed: append(authtest.Text(), `"1234567"`, `"12345"`, `1234567`, `"12345a"`),
 		Once:      true, Sent: true,
 		Moves: map[time.Duration]bool{0: true, codeLife - time.Second: true, codeLife: false, 50 * time.Minute: false},
-	})
+	}
 }
 
 func TestStageAPI(t *testing.T) {

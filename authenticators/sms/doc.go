@@ -33,6 +33,6 @@
 //
 // Numbers are kept as E.164. Set up, a device holds the number sealed with the server's key, and a keyed hash by which a
 // number that is taken is found. With verify_only it holds the hash alone and is never offered at a login. A hash is made
-// with the server's first key: Reseal makes those of sealed numbers anew after a rotation, while those of verify_only
-// cannot be made again, and such a number can be enrolled once more.
+// with the server's first key and looked for under each: core/secret/rekey makes those of sealed numbers anew, while those of
+// verify_only cannot be made again, and such a number can be enrolled once more when its key is taken away.
 package sms

@@ -64,10 +64,10 @@ type past struct {
 // maxHistory bounds what is read; the limits keep the history shorter.
 const maxHistory = 1000
 
-func readHistory(ctx context.Context, q db.Querier, number []byte, userID int, source string, since time.Time) (history, error) {
-	rows, err := q.Query(ctx, `SELECT c.created, c.phone_hash = $1, c.user_id = $2, c.source = $3,
+func readHistory(ctx context.Context, q db.Querier, number [][]byte, userID int, source string, since time.Time) (history, error) {
+	rows, err := q.Query(ctx, `SELECT c.created, c.phone_hash = ANY($1), c.user_id = $2, c.source = $3,
 			c.source IN (SELECT k.source FROM sms_codes k WHERE k.user_id = $2 AND k.used IS NOT NULL AND k.source <> ''), c.undelivered
-		FROM sms_codes c WHERE c.created > $4 AND (c.phone_hash = $1 OR c.user_id = $2 OR c.source = $3)
+		FROM sms_codes c WHERE c.created > $4 AND (c.phone_hash = ANY($1) OR c.user_id = $2 OR c.source = $3)
 		ORDER BY c.created DESC LIMIT $5`, number, userID, source, since, maxHistory)
 	if err != nil {
 		return history{}, fmt.Errorf("read history of messages: %w", db.Fault(err))

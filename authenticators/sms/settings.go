@@ -80,9 +80,22 @@ const (
 
 var twilioSID = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
 
-// The places of the sealed settings.
-func authAAD(stage uuid.UUID) string     { return "stages.settings.auth:" + stage.String() }
-func passwordAAD(stage uuid.UUID) string { return "stages.settings.auth_password:" + stage.String() }
+// The places of what is sealed.
+var (
+	sealedAuth     = sealedSetting("auth")
+	sealedPassword = sealedSetting("auth_password")
+	sealedNumber   = secret.Column{
+		Table: "sms_devices", Name: "phone_sealed", Key: []string{"id"}, Bound: []string{"user_id", "stage"},
+		Hash: "phone_hash", HashLabel: "telephone numbers",
+	}
+)
+
+func sealedSetting(name string) secret.Column {
+	return secret.Column{Table: "stages", Name: "settings", Field: name, Key: []string{"stage_uuid"}, Where: "kind = '" + kindName + "'"}
+}
+
+// Sealed is where text messages keep sealed values.
+func Sealed() []secret.Column { return []secret.Column{sealedAuth, sealedPassword, sealedNumber} }
 
 func (s *Service) definition() resource.Def[Row] {
 	// A secret is filtered by what is answered for it, or the filter would be a way to guess it.
@@ -186,8 +199,8 @@ func (s *Service) sealRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) 
 		}
 		*value = s.Keeper.SealText(*value, aad)
 	}
-	seal("auth", &c.Row.Auth, func(r *Row) string { return r.Auth }, authAAD(c.Row.PK))
-	seal("auth_password", &c.Row.AuthPassword, func(r *Row) string { return r.AuthPassword }, passwordAAD(c.Row.PK))
+	seal("auth", &c.Row.Auth, func(r *Row) string { return r.Auth }, sealedAuth.AAD(c.Row.PK))
+	seal("auth_password", &c.Row.AuthPassword, func(r *Row) string { return r.AuthPassword }, sealedPassword.AAD(c.Row.PK))
 	if c.Old == nil && c.Row.AuthType == "" {
 		c.Row.AuthType = Basic
 	}
@@ -214,10 +227,10 @@ type account struct {
 func open(k *secret.Keeper, stage uuid.UUID, s Settings) (account, error) {
 	a := account{Settings: s}
 	var err error
-	if a.auth, err = k.OpenText(s.Auth, authAAD(stage)); err != nil {
+	if a.auth, err = k.OpenText(s.Auth, sealedAuth.AAD(stage)); err != nil {
 		return account{}, fmt.Errorf("open auth: %w", err)
 	}
-	if a.password, err = k.OpenText(s.AuthPassword, passwordAAD(stage)); err != nil {
+	if a.password, err = k.OpenText(s.AuthPassword, sealedPassword.AAD(stage)); err != nil {
 		return account{}, fmt.Errorf("open auth_password: %w", err)
 	}
 	return a, nil

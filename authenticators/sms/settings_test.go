@@ -15,6 +15,7 @@ import (
 	"countersign/core/resource"
 	"countersign/core/resourcetest"
 	"countersign/core/secret"
+	"countersign/core/secret/rekey"
 	"countersign/flows"
 )
 
@@ -107,14 +108,11 @@ func TestSecretsOfAStage(t *testing.T) {
 	want("moved", c.Want(t, 200, "PATCH", path, map[string]any{"account_sid": "https://other.example/", "auth": "moved-user"}), "moved-user", "")
 
 	s.Keeper = keeper(t, newKey, oldKey)
-	if n, err := s.Reseal(t.Context()); n != 1 || err != nil {
-		t.Errorf("Reseal: %d, %v", n, err)
+	if r, err := rekey.Run(t.Context(), s.Pool, s.Keeper, &event.Log{}, Sealed()); err != nil || r.Old() != 1 || r.Failed() != 0 {
+		t.Errorf("rekey: %+v, %v", r, err)
 	}
 	s.Keeper = keeper(t, newKey)
 	want("by the new key", c.Want(t, 200, "GET", path, nil), "moved-user", "")
-	if n, err := s.Reseal(t.Context()); n != 0 || err != nil {
-		t.Errorf("Reseal again: %d, %v", n, err)
-	}
 }
 
 func TestSettingsAreChecked(t *testing.T) {
@@ -152,28 +150,92 @@ func TestSettingsAreChecked(t *testing.T) {
 	}
 }
 
-// Numbers are shown to their owners, sealed by the newest key after a rotation, and then still known as taken.
-func TestNumbersAreResealed(t *testing.T) {
+// Numbers are shown to their owners, and are known as taken, while an older key is configured and, sealed anew, after it
+// is gone.
+func TestNumbersThroughARotation(t *testing.T) {
+	t.Parallel()
+	b := setUp(t, nil)
+	b.enrol(t, b.user(t, "ada"), numberOne)
+	at := func(k *secret.Keeper) *Service {
+		o := b.service.Options
+		o.Keeper = k
+		return New(o)
+	}
+	first := strings.Repeat("k", secret.MinKey)
+	both, next := at(keeper(t, newKey, first)), at(keeper(t, newKey))
+	want := func(what string, s *Service) {
+		t.Helper()
+		devices := admin(t, s).Want(t, 200, "GET", "/authenticators/admin/sms/", nil)
+		if !strings.Contains(devices.Raw, `"phone_number":"`+numberOne+`"`) {
+			t.Errorf("%s: %s", what, devices.Raw)
+		}
+		st := &Stage{id: b.stage, service: s}
+		if taken, err := st.taken(t.Context(), b.Direct, numberOne); err != nil || !taken {
+			t.Errorf("%s: the number is not taken any more: %v", what, err)
+		}
+	}
+	want("with both keys", both)
+	r, err := rekey.Run(t.Context(), b.Direct, both.Keeper, b.Events, Sealed())
+	if err != nil || r.Old() != 3 || r.Failed() != 0 { // the device, and both secrets of the stage
+		t.Fatalf("rekey: %+v, %v", r, err)
+	}
+	want("with the new key", next)
+}
+
+// A number that was only verified is taken while the key of its hash is configured; then it can be set up again.
+func TestVerifiedNumberThroughARotation(t *testing.T) {
+	t.Parallel()
+	b := setUp(t, func(s *Settings) { s.VerifyOnly = true })
+	b.enrol(t, b.user(t, "ada"), numberOne)
+	o := b.service.Options
+	try := func(keys ...string) bool {
+		t.Helper()
+		o.Keeper = keeper(t, keys...)
+		st := &Stage{id: b.stage, service: New(o), settings: Settings{VerifyOnly: true}}
+		taken, err := st.taken(t.Context(), b.Direct, numberOne)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return taken
+	}
+	first := strings.Repeat("k", secret.MinKey)
+	if !try(newKey, first) {
+		t.Error("with both keys the number is not taken")
+	}
+	r, err := rekey.Run(t.Context(), b.Direct, o.Keeper, b.Events, Sealed())
+	if err != nil || r.Failed() != 0 || r.Bound() != 1 {
+		t.Errorf("rekey: %+v, %v", r, err)
+	}
+	if try(newKey) {
+		t.Error("the hash of an unknown key is found")
+	}
+}
+
+// The history of a number, which limits how often is sent to it, is not forgotten with a new key; a code on its way is
+// taken, and is over once its key is gone.
+func TestCodesThroughARotation(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, nil)
 	ada := b.user(t, "ada")
-	b.enrol(t, ada, numberOne)
-	old := b.Keeper
-	b.service.Keeper = keeper(t, newKey, strings.Repeat("k", secret.MinKey))
-	fresh := New(b.service.Options)
-	if n, err := fresh.Reseal(t.Context()); n != 2 || err != nil { // the device and the stage
-		t.Fatalf("Reseal: %d, %v", n, err)
+	br := b.start(t, setupSlug, ada)
+	br.Get(t).Want(t, Component)
+	br.Post(t, map[string]any{"phone_number": numberOne})
+	first := strings.Repeat("k", secret.MinKey)
+	b.service.codes = keeper(t, newKey).MAC("codes of text messages")
+	if p := br.Post(t, map[string]any{"code": b.provider.last(t, numberOne).Code}); p.Code("code") != "expired" {
+		t.Errorf("without the key: %s", p)
 	}
-	b.service.Keeper = old
-	fresh.Keeper = keeper(t, newKey)
-	devices := admin(t, fresh).Want(t, 200, "GET", "/authenticators/admin/sms/", nil)
-	if !strings.Contains(devices.Raw, `"phone_number":"`+numberOne+`"`) {
-		t.Errorf("after the rotation: %s", devices.Raw)
+	b.service.codes = keeper(t, newKey, first).MAC("codes of text messages")
+	if p := br.Post(t, map[string]any{"code": other(b.provider.last(t, numberOne).Code)}); p.Code("code") != "invalid" {
+		t.Errorf("a wrong code: %s", p)
 	}
-	st := &Stage{id: b.stage, service: fresh}
-	if taken, err := st.taken(t.Context(), b.Direct, numberOne); err != nil || !taken {
-		t.Errorf("the number is not taken any more: %v", err)
+	b.service.numbers = keeper(t, newKey, first).MAC(sealedNumber.HashLabel)
+	again := b.start(t, setupSlug, b.user(t, "bob"))
+	again.Get(t).Want(t, Component)
+	if p := again.Post(t, map[string]any{"phone_number": numberOne}); p.Code("phone_number") != "not_sent" {
+		t.Errorf("at once again to the number: %s", p)
 	}
+	br.Post(t, map[string]any{"code": b.provider.last(t, numberOne).Code}).WantContinue(t)
 }
 
 func TestVerifiedNumberIsShownAsAHash(t *testing.T) {

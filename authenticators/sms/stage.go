@@ -202,7 +202,7 @@ func (st *Stage) ask(ctx context.Context, run *flows.Run, u *user.User, typed st
 }
 
 func (st *Stage) taken(ctx context.Context, q db.Querier, n Number) (taken bool, err error) {
-	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sms_devices WHERE stage = $1 AND phone_hash = $2)`, st.id, st.service.hashNumber(n)).Scan(&taken)
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sms_devices WHERE stage = $1 AND phone_hash = ANY($2))`, st.id, st.service.hashesOf(n)).Scan(&taken)
 	if err != nil {
 		return false, fmt.Errorf("look for a device of the number: %w", db.Fault(err))
 	}
@@ -251,9 +251,10 @@ func (st *Stage) enrol(ctx context.Context, run *flows.Run, u *user.User, number
 		sealed = s.sealNumber(number, u.ID, st.id)
 	}
 	var id int
-	err = tx.QueryRow(ctx, `INSERT INTO sms_devices (user_id, stage, name, confirmed, phone_hash, phone_sealed, created) VALUES ($1, $2, $3, true, $4, $5, $6)
+	err = tx.QueryRow(ctx, `INSERT INTO sms_devices (user_id, stage, name, confirmed, phone_hash, phone_sealed, created)
+		SELECT $1, $2, $3, true, $4, $5, $6 WHERE NOT EXISTS (SELECT FROM sms_devices WHERE stage = $2 AND phone_hash = ANY($7))
 		ON CONFLICT ON CONSTRAINT sms_devices_stage_phone_hash_key DO NOTHING RETURNING id`,
-		u.ID, st.id, deviceName, s.hashNumber(number), sealed, run.Now()).Scan(&id)
+		u.ID, st.id, deviceName, s.hashNumber(number), sealed, run.Now(), s.hashesOf(number)).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}

@@ -6,9 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"countersign/authenticators"
 	"countersign/core/db"
-	"countersign/core/fault"
-	"countersign/core/rbac"
 	"countersign/core/resource"
 )
 
@@ -43,32 +42,10 @@ const masked = "************"
 
 // MountDevices adds /authenticators/static/ for owners and /authenticators/admin/static/.
 func (s *Service) MountDevices(r *resource.Registry) {
-	def := resource.Def[Device]{
-		Name: model, App: app, Label: label, Plural: label + "s",
-		Path: "/authenticators/static/", Table: "static_devices", Doc: "Viewset for static authenticator devices",
-		Verbs:  resource.Verbs{resource.List, resource.Retrieve, resource.Update, resource.PartialUpdate, resource.Destroy, resource.UsedBy},
-		Base:   db.Pred{SQL: "t.confirmed"},
-		Filter: []string{"name"}, Search: []string{"name"}, Order: []string{"name"},
-		Visible: func(a *rbac.Actor) db.Pred { return db.Pred{SQL: "t.user_id = $1", Args: []any{a.ID}} },
-		Allow: func(a *rbac.Actor, verb resource.Verb, row *Device) bool {
-			// Administrators list everybody's here and open their own (core.md §5).
-			return verb == resource.List || row != nil && row.UserID == a.ID
-		},
-		Load: load,
-	}
-	resource.Mount(r, def)
-	def.Path, def.Doc = "/authenticators/admin/static/", "Viewset for static authenticator devices (for admins)"
-	def.Verbs = resource.Verbs{resource.List, resource.Create, resource.Retrieve, resource.Update, resource.PartialUpdate, resource.Destroy}
-	def.Base, def.Visible, def.Allow, def.Validate = db.Pred{}, nil, nil, notMade
-	resource.Mount(r, def)
-}
-
-// notMade refuses the contract's POST, which can name neither a user nor codes.
-func notMade(_ context.Context, _ pgx.Tx, c *resource.Change[Device]) error {
-	if c.Old != nil {
-		return nil
-	}
-	return fault.Field(fault.NonField, "invalid", "Recovery codes are made by their owner, who alone may see them.")
+	authenticators.MountDevices(r, resource.Def[Device]{
+		Name: model, App: app, Label: label, Plural: label + "s", Path: "/authenticators/static/", Table: "static_devices",
+		Doc: "Viewset for static authenticator devices", Base: db.Pred{SQL: "t.confirmed"}, Load: load,
+	}, func(d *Device) int { return d.UserID }, "Recovery codes are made by their owner, who alone may see them.")
 }
 
 // load masks a code for each one that is left.

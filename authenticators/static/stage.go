@@ -3,12 +3,12 @@ package static
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"countersign/authenticators"
 	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/fault"
@@ -79,12 +79,6 @@ type Stage struct {
 	settings Settings
 }
 
-// enrolment is what the plan keeps until the codes are put away.
-type enrolment struct {
-	User   int    `json:"user"`
-	Sealed []byte `json:"sealed"` // the codes, as a JSON list
-}
-
 // StageKind makes the stage kind.
 func (s *Service) StageKind() *flows.Kind {
 	k := flows.NewKind(
@@ -123,17 +117,14 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 	if u == nil || u.ID == 0 {
 		return flows.Next(), nil
 	}
-	codes, err := st.recall(run, u.ID)
+	var codes []string
+	there, err := st.service.draft().Recall(run, u.ID, &codes)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
-	if len(codes) == 0 {
+	if !there {
 		codes = draw(st.settings.TokenCount, st.settings.TokenLength)
-		plain, err := json.Marshal(codes)
-		if err != nil {
-			return flows.Outcome{}, fmt.Errorf("encode codes: %w", err)
-		}
-		if err := run.SetState(enrolment{User: u.ID, Sealed: st.service.keeper.Seal(plain, planned(run, u.ID))}); err != nil {
+		if err := st.service.draft().Keep(run, u.ID, codes); err != nil {
 			return flows.Outcome{}, err
 		}
 	}
@@ -155,12 +146,9 @@ func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer
 	if u == nil || u.ID == 0 {
 		return flows.Next(), nil
 	}
-	codes, err := st.recall(run, u.ID)
-	if err != nil {
-		return flows.Outcome{}, err
-	}
-	if len(codes) == 0 { // nothing was shown yet
-		return flows.Soft(nil), nil
+	var codes []string
+	if there, err := st.service.draft().Recall(run, u.ID, &codes); err != nil || !there { // nothing was shown yet
+		return flows.Soft(nil), err
 	}
 	var id int
 	if err := run.DB().QueryRow(ctx, `SELECT nextval(pg_get_serial_sequence('static_devices', 'id'))`).Scan(&id); err != nil {
@@ -174,7 +162,7 @@ func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer
 	}
 	const name = "Static Token"
 	run.Queue(`INSERT INTO static_devices (id, user_id, name, confirmed, key_sealed, code_length, created)
-		VALUES ($1, $2, $3, true, $4, $5, $6)`, id, u.ID, name, st.service.keeper.Seal(key, SealedFor(id)), len(codes[0]), run.Now())
+		VALUES ($1, $2, $3, true, $4, $5, $6)`, id, u.ID, name, st.service.keeper.Seal(key, sealedKey.AAD(id)), len(codes[0]), run.Now())
 	run.Queue(`INSERT INTO static_codes (device, code_hash) SELECT $1, h FROM unnest($2::bytea[]) h`, id, hashes)
 	return flows.Next(), run.Emit(ctx, event.Event{
 		Action: event.ModelCreated, App: app, User: &event.User{PK: u.ID, Username: u.Username, Email: u.Email},
@@ -182,27 +170,6 @@ func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer
 	})
 }
 
-// recall opens the codes that the plan keeps for a user; nil if there are none.
-func (st *Stage) recall(run *flows.Run, user int) ([]string, error) {
-	var e enrolment
-	if _, err := run.State(&e); err != nil {
-		return nil, err
-	}
-	if e.User != user {
-		return nil, nil
-	}
-	plain, err := st.service.keeper.Open(e.Sealed, planned(run, user))
-	if err != nil {
-		return nil, nil //nolint:nilerr // the key is gone from the settings: begin with other codes
-	}
-	var codes []string
-	if err := json.Unmarshal(plain, &codes); err != nil {
-		return nil, fmt.Errorf("decode codes: %w", err)
-	}
-	return codes, nil
-}
-
-// planned names the place of codes in a plan to the keeper.
-func planned(run *flows.Run, user int) string {
-	return fmt.Sprintf("flow_plans.static:%s/%d", run.Session.UUID, user)
+func (s *Service) draft() authenticators.Draft {
+	return authenticators.Draft{Class: Class, Keeper: s.keeper}
 }

@@ -3,18 +3,12 @@ package static
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strconv"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"countersign/authenticators"
 	"countersign/authenticators/throttle"
 	"countersign/core/db"
-	"countersign/core/event"
-	"countersign/core/fault"
 	"countersign/core/secret"
 	"countersign/flows"
 )
@@ -37,8 +31,10 @@ type Service struct{ keeper *secret.Keeper }
 // New makes a service whose keys keeper seals.
 func New(keeper *secret.Keeper) *Service { return &Service{keeper} }
 
-// SealedFor names the place of a device's key to the keeper: the associated data of static_devices.key_sealed.
-func SealedFor(device int) string { return "static_devices.key:" + strconv.Itoa(device) }
+// Sealed is where recovery codes keep sealed values.
+func Sealed() []secret.Column { return []secret.Column{sealedKey} }
+
+var sealedKey = secret.Column{Table: "static_devices", Name: "key_sealed", Key: []string{"id"}}
 
 // Kind is recovery codes among the authenticator kinds.
 func (s *Service) Kind() *authenticators.Kind {
@@ -46,65 +42,78 @@ func (s *Service) Kind() *authenticators.Kind {
 		Class: Class, Label: label, Plural: label + "s", Model: app + "." + model, Type: app + ".StaticDevice",
 		Query: "SELECT id AS pk, id::text AS uid, user_id, name, confirmed, created FROM static_devices",
 		Facts: "(SELECT count(*) FROM static_codes c WHERE c.device = d.pk)",
-		Field: "code", Method: method{s},
+		Field: "code", Method: method{throttle.Method{
+			Class: Class, App: app, Model: model, Gone: "This list of codes was removed. Please use another way.", Read: s.read,
+		}},
 	}
 }
 
 // method is the part of recovery codes in the validation stage.
-type method struct{ s *Service }
-
-// standing is what an offer keeps.
-type standing struct {
-	Left  int       `json:"left"`           // codes, when the device was offered
-	Until time.Time `json:"until,omitzero"` // the device takes no code before
-}
+type method struct{ throttle.Method }
 
 // Offer asks each device for itself.
-func (m method) Offer(_ context.Context, _ *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
-	offers := make([]*authenticators.Offer, 0, len(devices))
-	for _, d := range devices {
-		var st standing
-		if err := d.Read(&st.Left); err != nil {
+func (m method) Offer(ctx context.Context, run *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
+	offers, err := m.Method.Offer(ctx, run, devices)
+	for i, d := range devices {
+		var left int
+		if err := d.Read(&left); err != nil {
 			return nil, err
 		}
-		o := &authenticators.Offer{Class: Class, UID: d.UID, Name: d.Name}
-		if err := o.Keep(st); err != nil {
+		if err := offers[i].Keep(throttle.Standing{Left: &left}); err != nil {
 			return nil, err
 		}
-		offers = append(offers, o)
 	}
-	return offers, nil
+	return offers, err
 }
 
-// Show gives the browser the device's name, how many codes are left when they are few, and, while it is locked, until when.
-func (m method) Show(_ context.Context, run *flows.Run, o *authenticators.Offer) (map[string]any, error) {
-	var st standing
+// Show tells also how many codes are left when they are few.
+func (m method) Show(ctx context.Context, run *flows.Run, o *authenticators.Offer) (map[string]any, error) {
+	var st throttle.Standing
 	if _, err := o.Kept(&st); err != nil {
 		return nil, err
 	}
-	shown := map[string]any{"device_name": o.Name}
-	if st.Left <= fewCodes {
-		shown["codes_left"] = st.Left
+	shown, err := m.Method.Show(ctx, run, o)
+	if err == nil && st.Left != nil && *st.Left <= fewCodes {
+		shown["codes_left"] = *st.Left
 	}
-	if st.Until.After(run.Now()) {
-		shown["locked_until"] = st.Until
-	}
-	return shown, nil
-}
-
-// Select does nothing: the codes are on paper.
-func (m method) Select(context.Context, *flows.Run, *authenticators.Offer) (fault.Fields, error) {
-	return nil, nil
+	return shown, err
 }
 
 // device is a row as a login reads it, with the hashes of the codes that are left.
 type device struct {
-	id       int
-	sealed   []byte
-	length   int // of a code
-	throttle throttle.State
-	version  int
-	hashes   [][]byte
+	keeper  *secret.Keeper
+	id      int
+	sealed  []byte
+	length  int // of a code
+	state   throttle.State
+	version int
+	hashes  [][]byte
+	spent   []byte // the one that was typed
+}
+
+func (s *Service) read(ctx context.Context, q db.Querier, id, userID int) (throttle.Device, error) {
+	d := &device{keeper: s.keeper, id: id}
+	return d, q.QueryRow(ctx, `SELECT key_sealed, code_length, throttle, version, ARRAY(SELECT code_hash FROM static_codes WHERE device = d.id)
+		FROM static_devices d WHERE id = $1 AND user_id = $2 AND confirmed`, id, userID).Scan(&d.sealed, &d.length, &d.state, &d.version, &d.hashes)
+}
+
+// State is the row's.
+func (d *device) State() *throttle.State { return &d.state }
+
+// Compare looks for the code among those that are left.
+func (d *device) Compare(_ time.Time, typed json.RawMessage) (throttle.Verdict, error) {
+	code, ok := parseCode(typed, d.length)
+	if !ok {
+		return throttle.Verdict{Reason: throttle.Malformed, Code: "invalid", Text: fmt.Sprintf("A recovery code has %d letters and digits.", d.length)}, nil
+	}
+	key, err := d.keeper.Open(d.sealed, sealedKey.AAD(d.id))
+	if err != nil {
+		return throttle.Verdict{}, fmt.Errorf("open its key: %w", err)
+	}
+	if d.spent = find(d.hashes, hash(key, code)); d.spent == nil {
+		return throttle.Verdict{Reason: throttle.Invalid, Code: "invalid", Text: "This code is not valid. It may have been used already."}, nil
+	}
+	return throttle.Verdict{}, nil
 }
 
 // The guarded writes of an attempt: the device is as it was read, or nothing of the request happens.
@@ -118,68 +127,12 @@ const (
 		SELECT require_one(count(*)) FROM w`
 )
 
-// Answer takes a code.
-func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Offer, value json.RawMessage) (flows.Outcome, error) {
-	d, err := m.read(ctx, run, o)
-	if err != nil {
-		return flows.Outcome{}, err
+// Save counts a wrong code, and takes a right one from the list.
+func (d *device) Save(run *flows.Run, right bool) {
+	if !right {
+		run.Queue(updateSQL, d.id, d.version, d.state, nil)
+		return
 	}
-	id, _ := strconv.Atoi(o.UID)
-	refuse := func(reason throttle.Reason, text string) (flows.Outcome, error) {
-		err := throttle.Emit(ctx, run, Class, event.Model(id, app, model, o.Name), reason)
-		return flows.StayField("code", "invalid", text), err
-	}
-	if d == nil {
-		return refuse(throttle.Gone, "This list of codes was removed. Please use another way.")
-	}
-	now, source := run.Now(), throttle.Source(run.Origin.ClientIP)
-	if until := d.throttle.Until(now, source); until.After(now) {
-		if err := o.Keep(standing{len(d.hashes), until}); err != nil {
-			return flows.Outcome{}, err
-		}
-		_, err := refuse(throttle.Throttled, "")
-		return throttle.Refuse("code", now, until), err
-	}
-	code, ok := parseCode(value, d.length)
-	if !ok {
-		return refuse(throttle.Malformed, fmt.Sprintf("A recovery code has %d letters and digits.", d.length))
-	}
-	key, err := m.s.keeper.Open(d.sealed, SealedFor(d.id))
-	if err != nil {
-		return flows.Outcome{}, fmt.Errorf("open key of device %d: %w", d.id, err)
-	}
-	if spent := find(d.hashes, hash(key, code)); spent != nil {
-		d.throttle.Pass(now, source)
-		run.Queue(updateSQL, d.id, d.version, d.throttle, now)
-		run.Queue(spendSQL, d.id, spent)
-		return flows.Next(), nil
-	}
-	d.throttle.Fail(now, source)
-	run.Queue(updateSQL, d.id, d.version, d.throttle, nil)
-	if err := o.Keep(standing{len(d.hashes), d.throttle.Until(now, source)}); err != nil {
-		return flows.Outcome{}, err
-	}
-	return refuse(throttle.Invalid, "This code is not valid. It may have been used already.")
-}
-
-// read finds the offered device, if it is still the pending user's; nil if it is not.
-func (m method) read(ctx context.Context, run *flows.Run, o *authenticators.Offer) (*device, error) {
-	u, err := run.PendingUser(ctx)
-	if err != nil {
-		return nil, err
-	}
-	id, ok := authenticators.Number(o.UID)
-	if !ok || u == nil {
-		return nil, nil //nolint:nilnil // no device is an answer
-	}
-	d := &device{id: int(id)}
-	err = run.DB().QueryRow(ctx, `SELECT key_sealed, code_length, throttle, version, ARRAY(SELECT code_hash FROM static_codes WHERE device = d.id)
-		FROM static_devices d WHERE id = $1 AND user_id = $2 AND confirmed`, d.id, u.ID).Scan(&d.sealed, &d.length, &d.throttle, &d.version, &d.hashes)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil //nolint:nilnil // no device is an answer
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read device %d: %w", d.id, db.Fault(err))
-	}
-	return d, nil
+	run.Queue(updateSQL, d.id, d.version, d.state, run.Now())
+	run.Queue(spendSQL, d.id, d.spent)
 }

@@ -1,6 +1,7 @@
 // Package throttle slows down the guessing of codes, for the kinds of authenticator whose codes are short enough to be
-// guessed. It owns the counting (State, which a device keeps in its row) and what a refused answer says to the person and
-// to the audit log. It does not own the row: a kind reads it, and writes it by compare-and-set.
+// guessed. It owns the counting (State, which a device keeps in its row), what a refused answer says to the person and
+// to the audit log, and the way of an answer where codes are typed (Method). It does not own the row: a kind reads it, and
+// writes it by compare-and-set.
 //
 //	answer ─▶ State.Until ─┬─ later ─▶ Refused: nothing is looked at, nothing is counted
 //	                       └─ now ───▶ the kind compares ─┬─ right ─▶ State.Pass ─┐

@@ -1,15 +1,14 @@
 package totp
 
 import (
-	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // RFC 6238's default, which every app knows; HMAC does not need collision resistance
-	"crypto/subtle"
-	"encoding/binary"
+	"encoding/base32"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/hotp"
 )
 
 const (
@@ -24,27 +23,19 @@ const (
 // stepAt is the number of a moment's time step.
 func stepAt(t time.Time) int64 { return t.Unix() / period }
 
-// codeAt is the code of a step (RFC 4226 §5.3).
-func codeAt(seed []byte, step int64, digits int) string {
-	mac := hmac.New(sha1.New, seed)
-	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(step)))
-	sum := mac.Sum(nil)
-	offset := sum[len(sum)-1] & 0x0f
-	n := binary.BigEndian.Uint32(sum[offset:offset+4]) & 0x7fffffff
-	modulus := uint32(1)
-	for range digits {
-		modulus *= 10
-	}
-	return fmt.Sprintf("%0*d", digits, n%modulus)
+// form is the kind of codes. SHA-1 is RFC 6238's default, which every app knows.
+func form(digits int) hotp.ValidateOpts {
+	return hotp.ValidateOpts{Digits: otp.Digits(digits), Algorithm: otp.AlgorithmSHA1}
 }
 
 // match finds the step that a code belongs to, among the present one and its neighbours. fresh tells whether that is
-// after last. It takes the same time whatever the code.
+// after last. It takes the same time whatever the code: a code of a step is that of a counter (RFC 4226), each step is
+// looked at, and compared in constant time. totp.ValidateCustom of the library would not tell the step.
 func match(seed []byte, now time.Time, last int64, digits int, code string) (step int64, fresh, ok bool) {
-	present := stepAt(now)
+	key, present := base32.StdEncoding.EncodeToString(seed), stepAt(now)
 	for s := present - skew; s <= present+skew; s++ {
-		equal := subtle.ConstantTimeCompare([]byte(codeAt(seed, s, digits)), []byte(code)) == 1
-		if equal && !fresh { // two steps with one code: the one that may be used
+		equal, err := hotp.ValidateCustom(code, uint64(s), key, form(digits))
+		if err == nil && equal && !fresh { // two steps with one code: the one that may be used
 			step, fresh, ok = s, s > last, true
 		}
 	}

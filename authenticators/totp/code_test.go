@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp"
+
 	"countersign/authenticators/qr"
 )
 
@@ -18,15 +20,15 @@ func TestVectors(t *testing.T) {
 	for at, want := range map[int64]string{
 		59: "94287082", 1111111109: "07081804", 1111111111: "14050471", 1234567890: "89005924", 2000000000: "69279037", 20000000000: "65353130",
 	} {
-		if got := codeAt(seed, stepAt(time.Unix(at, 0)), 8); got != want {
-			t.Errorf("at %d: %s, want %s", at, got, want)
+		if step, fresh, ok := match(seed, time.Unix(at, 0), -1, 8, want); !ok || !fresh || step != at/30 {
+			t.Errorf("at %d: %s is of step %d, %v", at, want, step, ok)
 		}
 	}
 	for step, want := range []string{
 		"755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489",
 	} {
-		if got := codeAt(seed, int64(step), 6); got != want {
-			t.Errorf("step %d: %s, want %s", step, got, want)
+		if got, _, ok := match(seed, time.Unix(int64(step)*period, 0), -1, 6, want); !ok || got != int64(step) {
+			t.Errorf("step %d: %s is of step %d, %v", step, want, got, ok)
 		}
 	}
 }
@@ -51,7 +53,7 @@ func TestMatch(t *testing.T) {
 		{"after the used one", 1, present, true, true},
 		{"next used ahead of time", 0, present + 1, true, false},
 	} {
-		step, fresh, ok := match(seed, now, c.last, 6, codeAt(seed, present+c.of, 6))
+		step, fresh, ok := match(seed, now, c.last, 6, CodeAt(seed, present+c.of, 6))
 		if ok != c.ok || fresh != c.fresh || ok && step != present+c.of && fresh {
 			t.Errorf("%s: step %d, fresh %v, ok %v", c.name, step-present, fresh, ok)
 		}
@@ -68,7 +70,7 @@ func TestEdgesOfASteps(t *testing.T) {
 	t.Parallel()
 	seed := []byte("12345678901234567890")
 	own := int64(1_000_000)
-	code := codeAt(seed, own, 6)
+	code := CodeAt(seed, own, 6)
 	for second, want := range map[int64]bool{-31: false, -30: true, 0: true, 29: true, 59: true, 60: false} {
 		if _, _, ok := match(seed, time.Unix(own*period+second, 0), -1, 6, code); ok != want {
 			t.Errorf("%d s after its beginning: %v", second, ok)
@@ -99,26 +101,30 @@ func TestParseCode(t *testing.T) {
 func TestConfigURL(t *testing.T) {
 	t.Parallel()
 	seed := []byte("12345678901234567890")
-	for _, c := range []struct{ issuer, account, label, query string }{
-		{"Brand", "ann", "Brand:ann", "Brand"},
-		{"", "ann", "Countersign:ann", "Countersign"},
-		{"Ann & Bob: Ltd", "a+b@c.example", "Ann & Bob  Ltd:a+b@c.example", "Ann & Bob  Ltd"},
-		{"Büro 24/7?#", "x:y", "Büro 24/7?#:x y", "Büro 24/7?#"},
-		{strings.Repeat("ä", 100), "ann", strings.Repeat("ä", 64) + ":ann", strings.Repeat("ä", 64)},
+	for _, c := range []struct{ issuer, account, wantIssuer, wantAccount string }{
+		{"Brand", "ann", "Brand", "ann"},
+		{"", "ann", "Countersign", "ann"},
+		{"Ann & Bob: Ltd", "a+b@c.example", "Ann & Bob  Ltd", "a+b@c.example"},
+		{"Büro 24/7?#", "x:y", "Büro 24/7?#", "x y"},
+		{"A=B&secret=AAAA&digits=6", "&issuer=c", "A=B&secret=AAAA&digits=6", "&issuer=c"},
+		{strings.Repeat("ä", 100), "ann", strings.Repeat("ä", 64), "ann"},
 	} {
 		raw := configURL(c.issuer, c.account, seed, 8)
-		u, err := url.Parse(raw)
+		key, err := otp.NewKeyFromURL(raw)
 		if err != nil {
 			t.Errorf("%q: %v", c.issuer, err)
 			continue
 		}
-		q := u.Query()
-		if u.Scheme != "otpauth" || u.Host != "totp" || u.Path != "/"+c.label || q.Get("issuer") != c.query || q.Get("digits") != "8" ||
-			q.Get("period") != "30" || q.Get("algorithm") != "SHA1" || q.Get("secret") != base32.StdEncoding.EncodeToString(seed) || len(q) != 5 {
-			t.Errorf("%s %q %v", raw, u.Path, q)
+		if key.Type() != "totp" || key.Issuer() != c.wantIssuer || key.AccountName() != c.wantAccount || key.Digits() != 8 || key.Period() != 30 ||
+			key.Algorithm() != otp.AlgorithmSHA1 || key.Secret() != base32.StdEncoding.EncodeToString(seed) {
+			t.Errorf("%q, %q: %s", c.issuer, c.account, raw)
+		}
+		u, err := url.Parse(raw)
+		if err != nil || u.Scheme != "otpauth" || u.Path != "/"+c.wantIssuer+":"+c.wantAccount || len(u.Query()) != 5 {
+			t.Errorf("%s: %v", raw, err)
 		}
 		if strings.Contains(raw, "+") {
-			t.Errorf("%s has a plus, which apps show as it is", raw)
+			t.Errorf("%s has a plus, which some apps read as a space and others show", raw)
 		}
 	}
 	if _, err := qr.Image(configURL(strings.Repeat("a", 64), strings.Repeat("b", 150), seed, 8)); err != nil {

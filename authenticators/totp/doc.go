@@ -1,7 +1,8 @@
 // Package totp is the authenticator app: codes from a shared seed and the time (RFC 6238, SHA-1, 30 seconds).
 //
 // It owns the table totp_devices, the set-up stage ak-stage-authenticator-totp, the kind "totp" of the validation stage
-// and /authenticators/totp/. It does not own the counting of wrong codes (authenticators/throttle).
+// and /authenticators/totp/. It does not own the codes themselves (github.com/pquerna/otp) nor
+// the counting of wrong ones (authenticators/throttle).
 //
 // # A device
 //

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"countersign/authenticators"
 	"countersign/authenticators/qr"
 	"countersign/core/db"
 	"countersign/core/event"
@@ -90,11 +91,10 @@ type Stage struct {
 	settings Settings
 }
 
-// enrolment is what the plan keeps.
-type enrolment struct {
-	User   int    `json:"user"`
+// draft is what the plan keeps.
+type draft struct {
+	Seed   []byte `json:"seed"`
 	Digits int    `json:"digits"`
-	Sealed []byte `json:"sealed"` // the seed
 }
 
 // StageKind makes the stage kind.
@@ -128,19 +128,19 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 	if u == nil || u.ID == 0 {
 		return flows.Next(), nil
 	}
-	e, seed, err := st.recall(run, u.ID)
+	var d draft
+	there, err := st.service.draft().Recall(run, u.ID, &d)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
-	if seed == nil {
-		seed = make([]byte, seedSize)
-		rand.Read(seed) // never fails: crypto/rand ends the process instead
-		e = enrolment{User: u.ID, Digits: st.settings.Digits.count(), Sealed: st.service.keeper.Seal(seed, planned(run, u.ID))}
-		if err := run.SetState(e); err != nil {
+	if !there {
+		d = draft{make([]byte, seedSize), st.settings.Digits.count()}
+		rand.Read(d.Seed) // never fails: crypto/rand ends the process instead
+		if err := st.service.draft().Keep(run, u.ID, d); err != nil {
 			return flows.Outcome{}, err
 		}
 	}
-	c := &Challenge{ConfigURL: configURL(run.Title, u.Username, seed, e.Digits)}
+	c := &Challenge{ConfigURL: configURL(run.Title, u.Username, d.Seed, d.Digits)}
 	c.Component = Component
 	c.QRCode, err = qr.Image(c.ConfigURL)
 	if err != nil {
@@ -162,18 +162,15 @@ func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer
 	if u == nil || u.ID == 0 {
 		return flows.Next(), nil
 	}
-	e, seed, err := st.recall(run, u.ID)
-	if err != nil {
-		return flows.Outcome{}, err
+	var d draft
+	if there, err := st.service.draft().Recall(run, u.ID, &d); err != nil || !there { // nothing was shown yet
+		return flows.Soft(nil), err
 	}
-	if seed == nil { // nothing was shown yet
-		return flows.Soft(nil), nil
-	}
-	code, ok := parseCode(r.Code, e.Digits)
+	code, ok := parseCode(r.Code, d.Digits)
 	if !ok {
-		return flows.StayField("code", "invalid", fmt.Sprintf("A code has %d digits.", e.Digits)), nil
+		return flows.StayField("code", "invalid", fmt.Sprintf("A code has %d digits.", d.Digits)), nil
 	}
-	step, _, right := match(seed, run.Now(), -1, e.Digits, code)
+	step, _, right := match(d.Seed, run.Now(), -1, d.Digits, code)
 	if !right {
 		return flows.StayField("code", "invalid", "Code does not match"), nil
 	}
@@ -184,37 +181,23 @@ func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer
 	const name = "TOTP Authenticator"
 	run.Queue(`INSERT INTO totp_devices (id, user_id, name, confirmed, key_sealed, digits, last_step, created)
 		VALUES ($1, $2, $3, true, $4, $5, $6, $7)`,
-		id, u.ID, name, st.service.keeper.Seal(seed, SealedFor(id)), e.Digits, step, run.Now())
+		id, u.ID, name, st.service.keeper.Seal(d.Seed, sealedSeed.AAD(id)), d.Digits, step, run.Now())
 	return flows.Next(), run.Emit(ctx, event.Event{
 		Action: event.ModelCreated, App: app, User: &event.User{PK: u.ID, Username: u.Username, Email: u.Email},
 		Context: map[string]any{"model": event.Model(id, app, model, name)},
 	})
 }
 
-// recall opens the seed that the plan keeps for a user; nil if there is none.
-func (st *Stage) recall(run *flows.Run, user int) (e enrolment, seed []byte, err error) {
-	if _, err := run.State(&e); err != nil {
-		return e, nil, err
-	}
-	if e.User != user {
-		return enrolment{}, nil, nil
-	}
-	if seed, err = st.service.keeper.Open(e.Sealed, planned(run, user)); err != nil {
-		return enrolment{}, nil, nil //nolint:nilerr // the key is gone from the settings: begin with another seed
-	}
-	return e, seed, nil
-}
-
-// planned names the place of a seed in a plan to the keeper.
-func planned(run *flows.Run, user int) string {
-	return fmt.Sprintf("flow_plans.totp:%s/%d", run.Session.UUID, user)
+func (s *Service) draft() authenticators.Draft {
+	return authenticators.Draft{Class: Class, Keeper: s.keeper}
 }
 
 // maxIssuer is how much of a brand's title is told, in characters.
 const maxIssuer = 64
 
 // configURL is what apps read (https://github.com/google/google-authenticator/wiki/Key-Uri-Format). Neither name may
-// hold a colon, and a space is %20: apps do not take a plus for one.
+// hold a colon, and a space is %20: apps do not take a plus for one. totp.Generate of github.com/pquerna/otp leaves & and =
+// in an issuer as they are, so that a brand called "A & B" would make another URL.
 func configURL(issuer, account string, seed []byte, digits int) string {
 	clean := func(s string) string {
 		return strings.ReplaceAll(url.QueryEscape(strings.TrimSpace(strings.ReplaceAll(s, ":", " "))), "+", "%20")

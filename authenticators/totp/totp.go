@@ -3,18 +3,12 @@ package totp
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strconv"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"countersign/authenticators"
 	"countersign/authenticators/throttle"
 	"countersign/core/db"
-	"countersign/core/event"
-	"countersign/core/fault"
 	"countersign/core/secret"
 	"countersign/flows"
 )
@@ -34,61 +28,63 @@ type Service struct{ keeper *secret.Keeper }
 // New makes a service whose seeds keeper seals.
 func New(keeper *secret.Keeper) *Service { return &Service{keeper} }
 
-// SealedFor names the place of a device's seed to the keeper: the associated data of totp_devices.key_sealed.
-func SealedFor(device int) string { return "totp_devices.key:" + strconv.Itoa(device) }
+// Sealed is where authenticator apps keep sealed values.
+func Sealed() []secret.Column { return []secret.Column{sealedSeed} }
+
+var sealedSeed = secret.Column{Table: "totp_devices", Name: "key_sealed", Key: []string{"id"}}
 
 // Kind is the authenticator app among the authenticator kinds.
 func (s *Service) Kind() *authenticators.Kind {
 	return &authenticators.Kind{
 		Class: Class, Label: label, Plural: label + "s", Model: app + "." + model, Type: app + ".TOTPDevice",
 		Query: "SELECT id AS pk, id::text AS uid, user_id, name, confirmed, created FROM totp_devices",
-		Field: "code", Method: method{s},
+		Field: "code", Method: throttle.Method{
+			Class: Class, App: app, Model: model, Gone: "This device was removed. Please use another way.", Read: s.read,
+		},
 	}
-}
-
-// method is the app's part in the validation stage.
-type method struct{ s *Service }
-
-// standing is what an offer keeps.
-type standing struct {
-	Until time.Time `json:"until,omitzero"` // the device takes no code before
-}
-
-// Offer asks each device for itself.
-func (m method) Offer(_ context.Context, _ *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
-	offers := make([]*authenticators.Offer, 0, len(devices))
-	for _, d := range devices {
-		offers = append(offers, &authenticators.Offer{Class: Class, UID: d.UID, Name: d.Name})
-	}
-	return offers, nil
-}
-
-// Show gives the browser the device's name and, while it is locked, until when.
-func (m method) Show(_ context.Context, run *flows.Run, o *authenticators.Offer) (map[string]any, error) {
-	var st standing
-	if _, err := o.Kept(&st); err != nil {
-		return nil, err
-	}
-	shown := map[string]any{"device_name": o.Name}
-	if st.Until.After(run.Now()) {
-		shown["locked_until"] = st.Until
-	}
-	return shown, nil
-}
-
-// Select does nothing: the app needs no telling.
-func (m method) Select(context.Context, *flows.Run, *authenticators.Offer) (fault.Fields, error) {
-	return nil, nil
 }
 
 // device is a row as a login reads it.
 type device struct {
+	keeper   *secret.Keeper
 	id       int
 	digits   int
 	sealed   []byte
 	lastStep int64
-	throttle throttle.State
+	state    throttle.State
 	version  int
+	step     int64 // of the code that was typed
+}
+
+func (s *Service) read(ctx context.Context, q db.Querier, id, userID int) (throttle.Device, error) {
+	d := &device{keeper: s.keeper, id: id}
+	return d, q.QueryRow(ctx, `SELECT digits, key_sealed, last_step, throttle, version FROM totp_devices
+		WHERE id = $1 AND user_id = $2 AND confirmed`, id, userID).Scan(&d.digits, &d.sealed, &d.lastStep, &d.state, &d.version)
+}
+
+// State is the row's.
+func (d *device) State() *throttle.State { return &d.state }
+
+// Compare looks for the step of the code.
+func (d *device) Compare(now time.Time, typed json.RawMessage) (throttle.Verdict, error) {
+	code, ok := parseCode(typed, d.digits)
+	if !ok {
+		return throttle.Verdict{Reason: throttle.Malformed, Code: "invalid", Text: fmt.Sprintf("A code has %d digits.", d.digits)}, nil
+	}
+	seed, err := d.keeper.Open(d.sealed, sealedSeed.AAD(d.id))
+	if err != nil {
+		return throttle.Verdict{}, fmt.Errorf("open its seed: %w", err)
+	}
+	step, fresh, right := match(seed, now, d.lastStep, d.digits, code)
+	switch {
+	case right && fresh:
+		d.step = step
+		return throttle.Verdict{}, nil
+	case right:
+		return throttle.Verdict{Reason: throttle.Used, Code: "used", Text: "This code was used already. Wait for the next one."}, nil
+	}
+	const text = "Invalid Token. Please ensure the time on your device is accurate and try again."
+	return throttle.Verdict{Reason: throttle.Invalid, Code: "invalid", Text: text}, nil
 }
 
 // The guarded writes of an attempt: the device is as it was read, or nothing of the request happens.
@@ -102,71 +98,11 @@ const (
 		SELECT require_one(count(*)) FROM w`
 )
 
-// Answer takes a code.
-func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Offer, value json.RawMessage) (flows.Outcome, error) {
-	d, err := m.read(ctx, run, o)
-	if err != nil {
-		return flows.Outcome{}, err
+// Save counts a wrong code, and notes the step of a right one.
+func (d *device) Save(run *flows.Run, right bool) {
+	if !right {
+		run.Queue(countSQL, d.id, d.version, d.state)
+		return
 	}
-	id, _ := strconv.Atoi(o.UID)
-	refuse := func(reason throttle.Reason, code, text string) (flows.Outcome, error) {
-		err := throttle.Emit(ctx, run, Class, event.Model(id, app, model, o.Name), reason)
-		return flows.StayField("code", code, text), err
-	}
-	if d == nil {
-		return refuse(throttle.Gone, "invalid", "This device was removed. Please use another way.")
-	}
-	now, source := run.Now(), throttle.Source(run.Origin.ClientIP)
-	if until := d.throttle.Until(now, source); until.After(now) {
-		if err := o.Keep(standing{until}); err != nil {
-			return flows.Outcome{}, err
-		}
-		_, err := refuse(throttle.Throttled, "", "")
-		return throttle.Refuse("code", now, until), err
-	}
-	code, ok := parseCode(value, d.digits)
-	if !ok {
-		return refuse(throttle.Malformed, "invalid", fmt.Sprintf("A code has %d digits.", d.digits))
-	}
-	seed, err := m.s.keeper.Open(d.sealed, SealedFor(d.id))
-	if err != nil {
-		return flows.Outcome{}, fmt.Errorf("open seed of device %d: %w", d.id, err)
-	}
-	step, fresh, right := match(seed, now, d.lastStep, d.digits, code)
-	switch {
-	case right && fresh:
-		d.throttle.Pass(now, source)
-		run.Queue(grantSQL, d.id, d.version, step, d.throttle, now)
-		return flows.Next(), nil
-	case right:
-		return refuse(throttle.Used, "used", "This code was used already. Wait for the next one.")
-	}
-	d.throttle.Fail(now, source)
-	run.Queue(countSQL, d.id, d.version, d.throttle)
-	if err := o.Keep(standing{d.throttle.Until(now, source)}); err != nil {
-		return flows.Outcome{}, err
-	}
-	return refuse(throttle.Invalid, "invalid", "Invalid Token. Please ensure the time on your device is accurate and try again.")
-}
-
-// read finds the offered device, if it is still the pending user's; nil if it is not.
-func (m method) read(ctx context.Context, run *flows.Run, o *authenticators.Offer) (*device, error) {
-	u, err := run.PendingUser(ctx)
-	if err != nil {
-		return nil, err
-	}
-	id, ok := authenticators.Number(o.UID)
-	if !ok || u == nil {
-		return nil, nil //nolint:nilnil // no device is an answer
-	}
-	d := &device{id: int(id)}
-	err = run.DB().QueryRow(ctx, `SELECT digits, key_sealed, last_step, throttle, version FROM totp_devices
-		WHERE id = $1 AND user_id = $2 AND confirmed`, d.id, u.ID).Scan(&d.digits, &d.sealed, &d.lastStep, &d.throttle, &d.version)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil //nolint:nilnil // no device is an answer
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read device %d: %w", d.id, db.Fault(err))
-	}
-	return d, nil
+	run.Queue(grantSQL, d.id, d.version, d.step, d.state, run.Now())
 }

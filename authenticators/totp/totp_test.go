@@ -261,11 +261,11 @@ func TestSeedIsBoundToItsDevice(t *testing.T) {
 	if err := b.Direct.QueryRow(t.Context(), `SELECT id, key_sealed FROM totp_devices`).Scan(&id, &sealed); err != nil {
 		t.Fatal(err)
 	}
-	seed, err := b.Keeper.Open(sealed, totp.SealedFor(id))
+	seed, err := b.Keeper.Open(sealed, totp.Sealed()[0].AAD(id))
 	if err != nil || string(seed) != string(p.seed) {
 		t.Errorf("the stored seed: %x %v", seed, err)
 	}
-	if _, err := b.Keeper.Open(sealed, totp.SealedFor(id+1)); err == nil {
+	if _, err := b.Keeper.Open(sealed, totp.Sealed()[0].AAD(id+1)); err == nil {
 		t.Error("it opens for another device")
 	}
 }

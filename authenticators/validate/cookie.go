@@ -64,7 +64,7 @@ func (s *Stage) recentlyValidated(run *flows.Run, userID int, devices []authenti
 		return false
 	}
 	var c claims
-	_, err := jwt.ParseWithClaims(raw, &c, func(*jwt.Token) (any, error) { return s.key, nil },
+	_, err := jwt.ParseWithClaims(raw, &c, func(*jwt.Token) (any, error) { return s.keys, nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(), jwt.WithTimeFunc(run.Now))
 	if err != nil || c.Stage != s.hex() || c.Subject != s.users.UID(userID) || c.ExpiresAt.After(run.Now().Add(s.threshold)) {
 		return false

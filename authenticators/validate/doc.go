@@ -7,6 +7,7 @@
 //	answer ─▶ selected_challenge ─▶ Method.Select ─▶ the challenge again ("Empty response", by contract)
 //	       ─▶ the kind's own field ─▶ Method.Answer ─▶ next · stay · deny · wait
 //
-// Choosing a device is no failed answer. An answer counts only for a device that was offered. What was used stands
-// in the plan's auth_method_args, and so in the event of the login and in the session.
+// Choosing a device is no failed answer. A proof that comes along with the choice is checked, and nothing is asked anew.
+// An answer counts only for a device that was offered. What was used stands in the plan's auth_method_args, and so in the
+// event of the login and in the session.
 package validate

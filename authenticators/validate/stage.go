@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
 	"countersign/authenticators"
@@ -24,7 +25,8 @@ type Stage struct {
 	id        uuid.UUID
 	store     *authenticators.Store
 	users     *user.Store
-	key       []byte // signs the cookie
+	key       []byte                 // signs the cookie
+	keys      jwt.VerificationKeySet // that it is taken with: key, and those of older keys of the server
 	settings  Settings
 	threshold time.Duration
 }
@@ -38,7 +40,12 @@ type state struct {
 
 // Kind makes the kind over the authenticator kinds of the store.
 func Kind(store *authenticators.Store, users *user.Store, keeper *secret.Keeper) *flows.Kind {
-	key := keeper.Derive("authentication cookie of the validation stage")
+	const label = "authentication cookie of the validation stage"
+	key := keeper.Derive(label)
+	keys := jwt.VerificationKeySet{Keys: []jwt.VerificationKey{key}}
+	for _, old := range keeper.DeriveOld(label) {
+		keys.Keys = append(keys.Keys, old)
+	}
 	kind := flows.NewKind(
 		resource.KindInfo{
 			Name: "authenticatorvalidatestage", App: "authentik_stages_authenticator_validate",
@@ -52,7 +59,7 @@ func Kind(store *authenticators.Store, users *user.Store, keeper *secret.Keeper)
 			if err != nil {
 				return nil, err
 			}
-			return &Stage{id: id, store: store, users: users, key: key, settings: s, threshold: threshold}, nil
+			return &Stage{id: id, store: store, users: users, key: key, keys: keys, settings: s, threshold: threshold}, nil
 		},
 		flows.Exchange{Component: Component, Challenge: Challenge{}, Response: Response{}},
 	)
@@ -275,7 +282,7 @@ func (s *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer)
 	}
 	chosen := r.SelectedChallenge != nil
 	if chosen {
-		fields, soft, err := s.choose(ctx, run, st, *r.SelectedChallenge)
+		fields, soft, err := s.choose(ctx, run, st, *r.SelectedChallenge, answer)
 		if err != nil {
 			return flows.Outcome{}, err
 		}
@@ -315,16 +322,19 @@ func (s *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer)
 	return flows.Stay(empty), nil
 }
 
-// choose lets the kind act on the person's choice and keeps it.
-func (s *Stage) choose(ctx context.Context, run *flows.Run, st *state, c DeviceChallenge) (fields fault.Fields, soft bool, err error) {
+// choose lets the kind act on the person's choice and keeps it. A proof that comes along is of what was asked before, so
+// that nothing is asked anew: a page says with each code whose it is, and a message is not sent again for that.
+func (s *Stage) choose(ctx context.Context, run *flows.Run, st *state, c DeviceChallenge, answer flows.Answer) (fields fault.Fields, soft bool, err error) {
 	o := find(st.Offers, c.DeviceClass, c.DeviceUID)
 	if o == nil {
 		return fault.Fields{"selected_challenge": {{Code: "invalid", Text: "invalid challenge selected"}}}, false, nil
 	}
 	st.Selected = key(o)
-	fields, err = s.method(o.Class).Select(ctx, run, o)
-	if err != nil {
-		return nil, false, err
+	kind := s.store.Kind(o.Class)
+	if _, proof := factorsOf(answer)[kind.Field]; !proof || kind.NamesDevice {
+		if fields, err = s.method(o.Class).Select(ctx, run, o); err != nil {
+			return nil, false, err
+		}
 	}
 	return fields, true, keep(run, st)
 }

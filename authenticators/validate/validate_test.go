@@ -382,6 +382,27 @@ func TestCodeOfTheChosenDevice(t *testing.T) {
 	}
 }
 
+// A code that comes along with its device is of what was asked before: another message would make it worthless. A device
+// that is named as its own answer is asked now.
+func TestAProofAsksNothingAnew(t *testing.T) {
+	t.Parallel()
+	x := start(t, settings(), "")
+	x.br.Get(t)
+	x.br.Post(t, choice("totp", "t2")).Want(t, validate.Component)
+	if p := x.br.Post(t, with(choice("totp", "t2"), "code", "wrong")); p.Code("code") != "invalid" {
+		t.Errorf("a wrong code: %s", p)
+	}
+	x.br.Post(t, with(choice("totp", "t2"), "code", "right-t2")).WantContinue(t)
+	if n := x.totp.selects.Load(); n != 1 {
+		t.Errorf("asked %d times, want once", n)
+	}
+	x = start(t, settings(), "")
+	x.br.Post(t, with(choice("mobile", "m1"), "mobile", "m1")).WantContinue(t)
+	if n := x.mobile.selects.Load(); n != 1 {
+		t.Errorf("the phone was asked %d times, want once", n)
+	}
+}
+
 func TestWhatWasProved(t *testing.T) {
 	t.Parallel()
 	for body, device := range map[string]string{

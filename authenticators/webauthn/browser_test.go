@@ -6,20 +6,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
-	cdpwebauthn "github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/google/uuid"
@@ -30,6 +23,7 @@ import (
 	"countersign/core/rbac"
 	"countersign/core/user/usertest"
 	"countersign/core/web"
+	"countersign/e2e/chromium"
 	"countersign/flows"
 	"countersign/flows/executor"
 	"countersign/flows/flowtest"
@@ -38,7 +32,7 @@ import (
 )
 
 // chromiumMake is the AAGUID of Chromium's virtual authenticator.
-var chromiumMake = uuid.MustParse("01020304-0506-0708-0102-030405060708")
+var chromiumMake = uuid.MustParse(chromium.Make)
 
 // house is a server with pages, at http://localhost:PORT.
 type house struct {
@@ -113,110 +107,62 @@ func (h *house) flow(slug, model string, settings any, name bool, passwordless *
 
 // tab is a page of Chromium, with an authenticator.
 type tab struct {
-	t          testing.TB
-	ctx        context.Context
-	mu         sync.Mutex
-	complaints []string
-	device     cdpwebauthn.AuthenticatorID
+	*chromium.Tab
+	t      testing.TB
+	device *chromium.Authenticator
 }
 
 func newTab(t testing.TB) *tab {
 	t.Helper()
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("no Chromium in PATH")
-		}
-		t.Skip("no Chromium in PATH: the pages are not tried in a browser")
-	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox, chromedp.ExecPath(path), chromedp.Flag("disable-dev-shm-usage", true), chromedp.DisableGPU)...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start Chromium: %v", err)
-	}
-	b := &tab{t: t, ctx: ctx}
-	err := chromedp.Listen(ctx, func(ev any) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		switch e := ev.(type) {
-		case *runtime.EventExceptionThrown:
-			b.complaints = append(b.complaints, "exception: "+e.ExceptionDetails.Text+" "+fmt.Sprint(e.ExceptionDetails.Exception))
-		case *log.EventEntryAdded:
-			if e.Entry.Level == "error" && e.Entry.Source != "network" {
-				b.complaints = append(b.complaints, e.Entry.Text)
-			}
-		}
-	})
+	b, err := chromium.StartFor(t).NewTab("", chromium.Desktop)
 	if err != nil {
 		t.Fatal(err)
 	}
-	command(b, log.Enable, cdp.Empty{})
-	command(b, cdpwebauthn.Enable, cdpwebauthn.EnableParams{})
-	return b
-}
-
-func command[P, R any](b *tab, c cdp.Command[P, R], p P) (out R) {
-	b.t.Helper()
-	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) (err error) {
-		out, err = cdp.Call(ctx, t, c, p)
-		return err
-	}))
-	return out
+	t.Cleanup(b.Close)
+	return &tab{Tab: b, t: t}
 }
 
 // plug adds an authenticator built into the computer, which knows its owner.
 func (b *tab) plug() {
 	b.t.Helper()
-	o := &cdpwebauthn.VirtualAuthenticatorOptions{
-		Protocol: "ctap2", Ctap2version: "ctap2_1", Transport: "internal", HasResidentKey: true, HasUserVerification: true,
-		IsUserVerified: true, AutomaticPresenceSimulation: true,
+	var err error
+	if b.device, err = b.Plug(); err != nil {
+		b.t.Fatal(err)
 	}
-	b.device = command(b, cdpwebauthn.AddVirtualAuthenticator, cdpwebauthn.AddVirtualAuthenticatorParams{Options: o}).AuthenticatorID
+}
+
+// set changes the authenticator or the page.
+func (b *tab) set(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // cancels has every later page's requests to use a passkey cancelled, as a person can.
 func (b *tab) cancels() {
 	b.t.Helper()
-	command(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+	_, err := chromium.Command(b.Tab, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
 		Source: `navigator.credentials.get = () => Promise.reject(new DOMException("", "NotAllowedError"))`,
 	})
+	b.set(err)
 }
 
-func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		b.t.Fatal(err)
-	}
-}
+func (b *tab) open(url string) { b.t.Helper(); b.set(b.Open(url)) }
 
-func (b *tab) open(url string) { b.t.Helper(); b.do(chromedp.Navigate(url)) }
-
-func (b *tab) keys(keys string) { b.t.Helper(); b.do(chromedp.KeyEvent(keys)) }
-
-func (b *tab) text() string {
-	v, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("document.body.innerText"))
-	return v
-}
+func (b *tab) keys(keys string) { b.t.Helper(); b.set(b.Keys(keys)) }
 
 // until waits for an expression to become true.
 func (b *tab) until(expression string) {
 	b.t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		v, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		v, err := chromium.Value[bool](b.Tab, "Boolean("+expression+")")
 		if err == nil && v {
 			return
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("never true: %s (%v)\npage: %s\ncomplaints: %v", expression, err, b.text(), b.complained())
+			text, _ := b.Text()
+			b.t.Fatalf("never true: %s (%v)\npage: %s\ncomplaints: %v", expression, err, text, b.Complaints())
 		}
 	}
 }
@@ -238,12 +184,6 @@ func (b *tab) name(name string) {
 }
 
 func (b *tab) arrived() { b.t.Helper(); b.until("location.pathname === '/arrived/'") }
-
-func (b *tab) complained() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.complaints)
-}
 
 const next = "/?next=%2Farrived%2F"
 
@@ -292,7 +232,7 @@ func TestPasskeyInABrowser(t *testing.T) {
 	if n := h.Count(t, `SELECT count(*) FROM events WHERE action = 'login' AND context->>'auth_method' = 'auth_webauthn_pwl'`); n != 2 {
 		t.Errorf("%d logins without a name", n)
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }
@@ -327,10 +267,10 @@ func TestPasskeyTroublesInABrowser(t *testing.T) {
 	b.keys(kb.Enter) // with the new challenge: the same again, and no complaint about the challenge
 	b.says("This server does not know which make it is.")
 
-	command(b, cdpwebauthn.SetUserVerified, cdpwebauthn.SetUserVerifiedParams{AuthenticatorID: b.device})
+	b.set(b.device.Verifies(false))
 	enter("strict")
 	b.says("Nothing was confirmed")
-	command(b, cdpwebauthn.SetUserVerified, cdpwebauthn.SetUserVerifiedParams{AuthenticatorID: b.device, IsUserVerified: true})
+	b.set(b.device.Verifies(true))
 	b.focused("Try again")
 	b.keys(kb.Enter)
 	b.arrived()
@@ -338,11 +278,11 @@ func TestPasskeyTroublesInABrowser(t *testing.T) {
 	enter("setup")
 	b.says("This device has a passkey for your account already.")
 
-	command(b, cdpwebauthn.SetResponseOverrideBits, cdpwebauthn.SetResponseOverrideBitsParams{AuthenticatorID: b.device, IsBogusSignature: new(true)})
+	b.set(b.device.Forges(true))
 	b.open(h.url + "/if/flow/login" + next)
 	b.name("ada")
 	b.says("The signature is wrong.")
-	command(b, cdpwebauthn.SetResponseOverrideBits, cdpwebauthn.SetResponseOverrideBitsParams{AuthenticatorID: b.device})
+	b.set(b.device.Forges(false))
 	b.focused("Try again")
 	b.keys(kb.Enter)
 	b.arrived()
@@ -361,7 +301,7 @@ func TestPasskeyTroublesInABrowser(t *testing.T) {
 	if n := h.Count(t, `SELECT count(*) FROM webauthn_devices`); n != 1 {
 		t.Errorf("%d passkeys were stored, want 1", n)
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }
@@ -389,7 +329,7 @@ func TestPasskeyAtANumber(t *testing.T) {
 	b.open(at + "/if/flow/login" + next)
 	b.name("ada")
 	b.says("Passkeys do not work at this address.")
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }
@@ -416,10 +356,11 @@ func TestPasskeyScreens(t *testing.T) {
 	b.cancels()
 	for _, size := range []struct{ w, h int64 }{{390, 844}, {1280, 800}} {
 		for _, scheme := range []string{"light", "dark"} {
-			b.do(chromedp.EmulateViewport(size.w, size.h))
-			command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			b.set(b.Do(chromedp.EmulateViewport(size.w, size.h)))
+			_, err := chromium.Command(b.Tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 				{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
 			}})
+			b.set(err)
 			for _, s := range []struct{ slug, state, ready string }{
 				{"setup", "", "Create a passkey"}, {"only", "refused", "Invalid device type"}, {"login", "", "Nothing was confirmed"},
 				{"anyone", "", "Use a passkey"}, {"suggest", "", "Sign in with a passkey"},
@@ -434,14 +375,14 @@ func TestPasskeyScreens(t *testing.T) {
 					b.keys(kb.Enter)
 				}
 				b.says(s.ready)
-				wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > innerWidth"))
+				wide, err := b.Overflows()
 				if err != nil || wide {
 					t.Errorf("%s at %d: wider than the screen (%v)", s.slug, size.w, err)
 				}
 				if dir == "" {
 					continue
 				}
-				png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+				png, err := b.FullPicture()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -451,7 +392,7 @@ func TestPasskeyScreens(t *testing.T) {
 			}
 		}
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }

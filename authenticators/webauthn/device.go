@@ -7,12 +7,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"countersign/authenticators"
 	"countersign/core/db"
-	"countersign/core/fault"
-	"countersign/core/rbac"
 	"countersign/core/resource"
 )
 
@@ -49,29 +46,10 @@ func (s *Service) Mount(r *resource.Registry) {
 		Filter: []string{"aaguid", "description"}, Filters: []resource.Filter{{Name: "icon", SQL: "t.icon = $1"}},
 		Search: []string{"description", "t.aaguid::text"}, Order: []string{"description"},
 	})
-	def := resource.Def[Device]{
+	authenticators.MountDevices(r, resource.Def[Device]{
 		Name: "webauthndevice", App: app, Label: "WebAuthn Device", Plural: "WebAuthn Devices",
-		Path: "/authenticators/webauthn/", Table: "webauthn_devices", Doc: "Viewset for WebAuthn authenticator devices",
-		Verbs:  resource.Verbs{resource.List, resource.Retrieve, resource.Update, resource.PartialUpdate, resource.Destroy, resource.UsedBy},
-		Filter: []string{"name"}, Search: []string{"name"}, Order: []string{"name"},
-		Visible: func(a *rbac.Actor) db.Pred { return db.Pred{SQL: "t.user_id = $1", Args: []any{a.ID}} },
-		Allow: func(a *rbac.Actor, verb resource.Verb, row *Device) bool {
-			// Administrators list everybody's here and open their own (core.md §5).
-			return verb == resource.List || row != nil && row.UserID == a.ID
-		},
-		Load: load,
-	}
-	resource.Mount(r, def)
-	def.Path, def.Visible, def.Allow = "/authenticators/admin/webauthn/", nil, nil
-	def.Doc = "Viewset for WebAuthn authenticator devices (for admins)"
-	def.Verbs = resource.Verbs{resource.List, resource.Create, resource.Retrieve, resource.Update, resource.PartialUpdate, resource.Destroy}
-	def.Validate = func(_ context.Context, _ pgx.Tx, c *resource.Change[Device]) error {
-		if c.Old == nil {
-			return fault.Field(fault.NonField, "invalid", "A passkey is added by its owner, with the setup stage.")
-		}
-		return nil
-	}
-	resource.Mount(r, def)
+		Path: "/authenticators/webauthn/", Table: "webauthn_devices", Doc: "Viewset for WebAuthn authenticator devices", Load: load,
+	}, func(d *Device) int { return d.UserID }, "A passkey is added by its owner, with the setup stage.")
 }
 
 func load(ctx context.Context, q db.Querier, _ *resource.View, rows []*Device) error {

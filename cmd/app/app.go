@@ -241,18 +241,15 @@ func (a *App) Document() []byte { return a.services.api.Document() }
 // Run serves until ctx ends, then lets the requests under way end within the grace. The error is nil for an orderly
 // end.
 func (a *App) Run(ctx context.Context) error {
-	runner, err := a.jobs()
-	if err != nil {
-		return err
-	}
-	if runner != nil {
-		if err := runner.Start(ctx); err != nil {
-			return fmt.Errorf("start background jobs: %w", err)
+	if a.config.Worker {
+		stop, err := a.startJobs(ctx)
+		if err != nil {
+			return err
 		}
 		defer func() {
-			stop, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			defer cancel()
-			if err := runner.Stop(stop); err != nil {
+			if err := stop(ctx); err != nil {
 				a.log.Warn("background jobs did not end in time", "error", err)
 			}
 		}()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"countersign/core/config"
+	"countersign/core/mail"
 	"countersign/mobile"
 )
 
@@ -19,7 +20,7 @@ type Config struct {
 	Listen         string         `yaml:"listen" help:"Address to listen on, host:port."`
 	DataDir        string         `yaml:"data_dir" help:"Directory for the managed PostgreSQL and the secret key; by default data, and for root /var/lib/countersign."`
 	SecretKey      string         `yaml:"secret_key" secret:"true" help:"Key that seals secrets and signs cookies, at least 32 characters. Without one, it is made once and kept in data_dir."`
-	OldSecretKeys  []string       `yaml:"old_secret_keys" secret:"true" help:"Keys that were used before; they open what they sealed and seal nothing."`
+	OldSecretKeys  []string       `yaml:"old_secret_keys" secret:"true" help:"Keys that were used before, or will be next; they open what they sealed and seal nothing."`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" help:"Networks whose X-Forwarded-For, -Proto and -Host headers are believed."`
 
 	TLS struct {
@@ -67,6 +68,16 @@ type Config struct {
 		} `yaml:"fcm"`
 	} `yaml:"push"`
 
+	Mail struct {
+		Host     string        `yaml:"host" help:"SMTP server that takes the mails to users. Without one, none are sent."`
+		Port     int           `yaml:"port" help:"Its port; 0 is 587 with starttls, 465 with tls and 25 with none."`
+		Username string        `yaml:"username" help:"Who logs in there; without one, nobody does."`
+		Password string        `yaml:"password" secret:"true" help:"The password of username."`
+		TLS      string        `yaml:"tls" help:"starttls (without it nothing is sent), tls from the first byte, or none."`
+		From     string        `yaml:"from" help:"Sender of the mails, as in Countersign <login@example.org>."`
+		Timeout  time.Duration `yaml:"timeout" help:"How long sending one mail may take, at most 30s."`
+	} `yaml:"mail"`
+
 	WebAuthn struct {
 		MetadataFile string `yaml:"metadata_file" help:"FIDO metadata (MDS3) from a file, which proves the makes of authenticators."`
 		MetadataURL  string `yaml:"metadata_url" help:"The same from a URL, asked once a day; FIDO's own is https://mds3.fidoalliance.org/"`
@@ -94,6 +105,7 @@ func Defaults() Config {
 	c.Mobile.Pushes, c.Mobile.PushWindow, c.Mobile.PushGap, c.Mobile.DenyGap = b.Pushes, b.Window, b.Gap, b.DenyGap
 	c.Push.Workers, c.Push.Queue = 64, 10_000
 	c.Push.FCM.URL = "https://fcm.googleapis.com/v1"
+	c.Mail.TLS, c.Mail.Timeout = mail.StartTLS, mail.MaxTimeout
 	c.Events.Retention = 365 * 24 * time.Hour
 	return c
 }
@@ -137,7 +149,14 @@ func (c *Config) validate() error {
 			errs = append(errs, errors.New(rule.text))
 		}
 	}
-	return errors.Join(errs...)
+	m := c.mail()
+	return errors.Join(errors.Join(errs...), m.Validate())
+}
+
+// mail is how mails go out.
+func (c *Config) mail() mail.Settings {
+	m := c.Mail
+	return mail.Settings{Host: m.Host, Port: m.Port, Username: m.Username, Password: m.Password, TLS: m.TLS, From: m.From, Timeout: m.Timeout}
 }
 
 // Logger makes the log that the settings ask for.
@@ -149,11 +168,14 @@ func (c *Config) Logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
+// keyFile is the secret key in the data directory.
+const keyFile = "secret_key"
+
 // secretKeys gives the configured keys, or the one kept in the data directory, which is made at the first start.
 func (c *Config) secretKeys(make func() string) ([]string, error) {
 	key := c.SecretKey
 	if key == "" {
-		path := filepath.Join(c.DataDir, "secret_key")
+		path := filepath.Join(c.DataDir, keyFile)
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		switch {
 		case err == nil:

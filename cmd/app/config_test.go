@@ -72,6 +72,9 @@ func TestLoadConfigMistakes(t *testing.T) {
 		{name: "no network", environ: []string{"COUNTERSIGN_TRUSTED_PROXIES=everybody"}, want: []string{"COUNTERSIGN_TRUSTED_PROXIES"}},
 		{name: "secret twice", environ: []string{"COUNTERSIGN_SECRET_KEY=" + strings.Repeat("s", 40), "COUNTERSIGN_SECRET_KEY_FILE=/nowhere"}, want: []string{"COUNTERSIGN_SECRET_KEY"}},
 		{name: "secret file missing", environ: []string{"COUNTERSIGN_SECRET_KEY_FILE=/nowhere"}, want: []string{"/nowhere"}},
+		{name: "mail without a sender", environ: []string{"COUNTERSIGN_MAIL_HOST=smtp.example.org"}, want: []string{"mail.from"}},
+		{name: "mail password in the clear", want: []string{"mail.tls"}, environ: []string{"COUNTERSIGN_MAIL_HOST=smtp.example.org",
+			"COUNTERSIGN_MAIL_FROM=a@example.org", "COUNTERSIGN_MAIL_TLS=none", "COUNTERSIGN_MAIL_USERNAME=u", "COUNTERSIGN_MAIL_PASSWORD=p"}},
 		{name: "all at once", file: "lissten: x\n", environ: []string{"COUNTERSIGN_WORKR=1"}, want: []string{"lissten", "COUNTERSIGN_WORKR"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -112,7 +115,7 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the reference does not load: %v\n%s", err, &out)
 	}
-	if c.Listen != want.Listen || c.Mobile != want.Mobile || c.HTTP != want.HTTP || c.Events != want.Events || c.Worker != want.Worker || c.Push != want.Push {
+	if c.Listen != want.Listen || c.Mobile != want.Mobile || c.HTTP != want.HTTP || c.Events != want.Events || c.Worker != want.Worker || c.Push != want.Push || c.Mail != want.Mail {
 		t.Errorf("the reference is not the defaults: %+v, want %+v", c, want)
 	}
 	if !slices.Contains(strings.Split(out.String(), "\n"), "listen: 127.0.0.1:9000") {

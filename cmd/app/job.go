@@ -7,20 +7,38 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"countersign/core/mail"
 	"countersign/core/task"
 )
 
-// jobs makes the runner of the background jobs; nil when they run elsewhere.
-func (a *App) jobs() (*task.Runner, error) {
-	if !a.config.Worker {
-		return nil, nil
+// startJobs begins to work the background jobs; stop ends that.
+func (a *App) startJobs(ctx context.Context) (stop func(context.Context) error, err error) {
+	runner, err := a.runner(a.pool)
+	if err != nil {
+		return nil, err
 	}
-	return a.runner(a.pool)
+	end := func() {}
+	if m := a.services.mail; m != nil {
+		m.Start(runner)
+		end = m.Stop
+	}
+	if err := runner.Start(ctx); err != nil {
+		end()
+		return nil, fmt.Errorf("start background jobs: %w", err)
+	}
+	return func(ctx context.Context) error {
+		defer end()
+		return runner.Stop(ctx)
+	}, nil
 }
 
 // runner is the list of background jobs.
 func (a *App) runner(pool *pgxpool.Pool) (*task.Runner, error) {
 	s := a.services
+	o := task.Options{Log: a.log}
+	if s.mail != nil {
+		o.OneOffs = append(o.OneOffs, s.mail.Job())
+	}
 	r, err := task.New(pool, []task.Periodic{
 		{Name: "collect_sessions", Every: 5 * time.Minute, Run: func(ctx context.Context) error {
 			_, err := s.sessions.Clean(ctx)
@@ -39,7 +57,13 @@ func (a *App) runner(pool *pgxpool.Pool) (*task.Runner, error) {
 			_, err := s.audit.Clean(ctx)
 			return err
 		}},
-	}, task.Options{Log: a.log})
+		{Name: "collect_mails", Every: time.Minute, Run: func(ctx context.Context) error {
+			if s.mail == nil {
+				return mail.Discard(ctx, pool)
+			}
+			return s.mail.Tidy(ctx)
+		}},
+	}, o)
 	if err != nil {
 		return nil, fmt.Errorf("prepare background jobs: %w", err)
 	}

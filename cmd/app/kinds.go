@@ -1,14 +1,23 @@
 package app
 
 import (
+	"slices"
+
 	"countersign/authenticators"
+	"countersign/authenticators/duo"
+	"countersign/authenticators/sms"
+	"countersign/authenticators/static"
+	"countersign/authenticators/totp"
 	"countersign/authenticators/validate"
 	"countersign/core/root"
+	"countersign/core/secret"
+	"countersign/core/token"
 	"countersign/flows"
 	"countersign/flows/stages/identification"
 	"countersign/flows/stages/password"
 	"countersign/flows/stages/userlogin"
 	"countersign/flows/stages/userlogout"
+	"countersign/mobile"
 	"countersign/push"
 	"countersign/push/fcm"
 )
@@ -40,6 +49,11 @@ func (s *services) stageKinds() []*flows.Kind {
 		s.duo.StageKind(),
 		s.sms.StageKind(),
 	}
+}
+
+// sealedColumns is the list of what is stored sealed.
+func sealedColumns() []secret.Column {
+	return slices.Concat(token.Sealed(), mobile.Sealed(), totp.Sealed(), static.Sealed(), duo.Sealed(), sms.Sealed())
 }
 
 // channels is the list of push channels that the settings allow.

@@ -50,9 +50,11 @@ const (
 	totpSetupFlow      = "default-authenticator-totp-setup"
 	staticSetupFlow    = "default-authenticator-static-setup"
 	webauthnSetupFlow  = "default-authenticator-webauthn-setup"
+	passwordlessFlow   = "default-passwordless-flow"
 )
 
-// seedFlows are the flows of core.md §9.1 whose stages exist, and MobileSetupFlow.
+// seedFlows are the flows of core.md §9.1 whose stages exist, MobileSetupFlow, and one for a login with nothing but a
+// passkey. The identification stage does not link to the last one: an administrator has it do so.
 func seedFlows(ids map[string]uuid.UUID) []seedFlow {
 	mobileFlow, totpFlow, staticFlow, webauthnFlow := ids[MobileSetupFlow], ids[totpSetupFlow], ids[staticSetupFlow], ids[webauthnSetupFlow]
 	friendly, app, codes, passkey := "Phone", "TOTP Device", "Static tokens", "WebAuthn device"
@@ -80,6 +82,21 @@ func seedFlows(ids map[string]uuid.UUID) []seedFlow {
 			},
 		},
 		{
+			slug: passwordlessFlow, name: "Sign in with a passkey", title: "Sign in with a passkey",
+			designation: flows.Authentication, requirement: flows.RequireNone,
+			stages: []seedStage{
+				{10, "default-passwordless-validation", "authenticatorvalidatestage", validate.Settings{
+					NotConfigured: validate.Deny, LastAuthThreshold: "seconds=0", UserVerification: authenticators.VerificationRequired,
+					DeviceClasses:       []validate.DeviceClass{webauthn.Class},
+					ConfigurationStages: []uuid.UUID{}, AllowedDeviceTypes: []uuid.UUID{},
+				}},
+				{100, "default-passwordless-login", "userloginstage", userlogin.Settings{
+					SessionDuration: "seconds=0", RememberOffset: "seconds=0",
+					NetworkBinding: session.NoBinding, GeoIPBinding: session.NoBinding,
+				}},
+			},
+		},
+		{
 			slug: invalidationFlow, name: "Logout", title: "Default Invalidation Flow",
 			designation: flows.Invalidation, requirement: flows.RequireNone,
 			stages: []seedStage{{0, "default-invalidation-logout", "userlogoutstage", struct{}{}}},
@@ -88,7 +105,7 @@ func seedFlows(ids map[string]uuid.UUID) []seedFlow {
 			slug: MobileSetupFlow, name: "Add a phone", title: "Add a phone",
 			designation: flows.StageConfiguration, requirement: flows.RequireAuthenticated,
 			stages: []seedStage{{0, MobileSetupFlow, "authenticatormobilestage", mobile.Settings{
-				ConfigureFlow: &mobileFlow, FriendlyName: &friendly, Mode: wire.NumberMatching3, CGWEndpoint: "localhost",
+				ConfigureFlow: &mobileFlow, FriendlyName: &friendly, Mode: wire.NumberMatching3, Accepted: mobile.AcceptBearer, CGWEndpoint: "localhost",
 			}}},
 		},
 		{
@@ -128,7 +145,9 @@ func seed(ctx context.Context, pool *pgxpool.Pool) error {
 			return err
 		}
 		ids := map[string]uuid.UUID{}
-		for _, slug := range []string{authenticationFlow, invalidationFlow, MobileSetupFlow, totpSetupFlow, staticSetupFlow, webauthnSetupFlow} {
+		for _, slug := range []string{
+			authenticationFlow, passwordlessFlow, invalidationFlow, MobileSetupFlow, totpSetupFlow, staticSetupFlow, webauthnSetupFlow,
+		} {
 			ids[slug] = uuid.New()
 		}
 		for _, f := range seedFlows(ids) {

@@ -169,8 +169,15 @@ func (n *node) browser(onItem func(device, item string)) *browser.Browser {
 // enrolled gives akadmin a phone that behaves so.
 func (n *node) enrolled(behave phone.Behaviour) (*phone.Phone, phone.Account) {
 	n.t.Helper()
+	return n.enrolledAs(phone.Options{Behaviour: behave})
+}
+
+// enrolledAs gives akadmin a phone with these options.
+func (n *node) enrolledAs(o phone.Options) (*phone.Phone, phone.Account) {
+	n.t.Helper()
 	ctx := n.t.Context()
-	p := phone.New(phone.Options{Push: n.double, Behaviour: behave})
+	o.Push = n.double
+	p := phone.New(o)
 	n.t.Cleanup(p.Close)
 	b := n.browser(nil)
 	result, err := b.Login(ctx, "akadmin", adminPassword)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +22,7 @@ import (
 	"countersign/core/event"
 	"countersign/core/eventlog"
 	"countersign/core/group"
+	"countersign/core/mail"
 	"countersign/core/resource"
 	"countersign/core/secret"
 	"countersign/core/serviceaccount"
@@ -48,6 +50,7 @@ type services struct {
 	brands   *brand.Store
 	audit    *eventlog.Log
 	first    *bootstrap.Service
+	mail     *mail.Service // nil: no mails are sent
 
 	mobile         *mobile.Service
 	totp           *totp.Service
@@ -67,7 +70,8 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 	s := &services{pool: a.pool, log: a.log, keeper: keeper, events: events, first: first}
 	s.users = &user.Store{Pool: a.pool, Hasher: hasher, Events: events, InstallID: install, Now: time.Now, Log: a.log}
 	s.brands = &brand.Store{Pool: a.pool, Now: time.Now, Log: a.log}
-	s.sessions = &session.Store{Pool: a.pool, Users: s.users, Events: events, Key: keeper.Derive("session"), Now: time.Now, Log: a.log}
+	s.sessions = &session.Store{Pool: a.pool, Users: s.users, Events: events, Now: time.Now, Log: a.log}
+	s.sessions.Key, s.sessions.OldKeys = keeper.Derive("session"), keeper.DeriveOld("session")
 	s.userAPI = &user.Service{Users: s.users, Brands: s.brands, Renew: s.sessions.RenewFor}
 	s.groups = &group.Service{Users: s.users, Events: events}
 	s.tokens = &token.Store{Pool: a.pool, Users: s.users, UserObj: s.userAPI, Events: events, Keeper: keeper, Now: time.Now}
@@ -89,6 +93,9 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 	s.authenticators = authenticators.NewStore(s.authenticatorKinds()...)
 	s.stages = s.stageKinds()
 	s.engine = flows.New(flows.Options{Pool: a.pool, Users: s.users, Events: events, Kinds: s.stages, Log: a.log})
+	if err := s.openMail(a); err != nil {
+		return nil, err
+	}
 	s.api = api.New(api.Options{
 		Log: a.log, Metrics: a.metrics, TrustedProxies: a.config.TrustedProxies,
 		BodyLimit: a.config.HTTP.BodyLimit, ReadTimeout: a.config.HTTP.ReadTimeout, Version: Version,
@@ -112,6 +119,35 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 		Name: "countersign_waiting_logins", Help: "Requests that wait for a phone's answer.",
 	}, func() float64 { return float64(s.engine.Waiting()) }))
 	return s, nil
+}
+
+// openMail has mails sent about events, if there is a server for them.
+func (s *services) openMail(a *App) error {
+	settings := a.config.mail()
+	if settings.Host == "" {
+		return nil
+	}
+	sender, err := mail.NewSender(settings)
+	if err != nil {
+		return err
+	}
+	devices := map[string]string{}
+	for _, k := range s.authenticators.Kinds() {
+		devices[k.Model] = k.Label
+	}
+	s.mail = &mail.Service{
+		Pool: s.pool, Sender: sender, Events: s.events, Now: time.Now, Log: s.log, Devices: devices,
+		Site: func(ctx context.Context, host string) (title string, known bool) {
+			b, err := s.brands.For(ctx, host)
+			if err != nil {
+				return "Countersign", false
+			}
+			domain := strings.ToLower(b.Domain)
+			return b.Title, host == domain || strings.HasSuffix(host, "."+domain)
+		},
+	}
+	s.events.Beside = s.mail.Beside
+	return nil
 }
 
 func (s *services) brandOf(ctx context.Context, host string) (executor.Brand, error) {

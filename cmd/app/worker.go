@@ -3,9 +3,9 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
+	"countersign/core/mail"
 	"countersign/push/fcm"
 )
 
@@ -17,17 +17,14 @@ func OpenWorker(ctx context.Context, c Config, o Options) (*App, error) {
 
 // Work runs the background jobs until ctx ends.
 func (a *App) Work(ctx context.Context) error {
-	runner, err := a.runner(a.pool)
+	stop, err := a.startJobs(ctx)
 	if err != nil {
 		return err
 	}
-	if err := runner.Start(ctx); err != nil {
-		return fmt.Errorf("start background jobs: %w", err)
-	}
 	<-ctx.Done()
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.HTTP.Grace)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.HTTP.Grace)
 	defer cancel()
-	return runner.Stop(stop)
+	return stop(grace)
 }
 
 // NewSetupPath makes a new one-time setup link and gives its path.
@@ -53,4 +50,17 @@ func CheckPush(ctx context.Context, c Config) (configured bool, err error) {
 		}
 	}
 	return true, err
+}
+
+// CheckMail tries the mail server of the settings; configured is false when there is none.
+func CheckMail(ctx context.Context, c Config) (configured bool, err error) {
+	m := c.mail()
+	if m.Host == "" {
+		return false, nil
+	}
+	sender, err := mail.NewSender(m)
+	if err != nil {
+		return true, err
+	}
+	return true, sender.Check(ctx)
 }

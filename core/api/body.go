@@ -45,10 +45,23 @@ func (a *API) decode(r *Request, into any, mode schema.Mode) error {
 	return o.Decode(sent, v, mode).Err()
 }
 
+// Bytes are the body as it was sent; nil for none. Errors: TooLarge, Invalid.
+func (r *Request) Bytes() ([]byte, error) {
+	if r.read {
+		return r.raw, nil
+	}
+	raw, err := r.readBody()
+	if err != nil {
+		return nil, err
+	}
+	r.raw, r.read = raw, true
+	return raw, nil
+}
+
 // Object reads the body as a JSON object, its values not yet looked at. No body at all is an empty object.
 // Errors: TooLarge, MediaType, Invalid.
 func (r *Request) Object() (map[string]json.RawMessage, error) {
-	raw, err := r.readBody()
+	raw, err := r.Bytes()
 	if err != nil || len(raw) == 0 {
 		return nil, err
 	}

@@ -27,6 +27,8 @@ type Request struct {
 	origin *event.Origin
 	params gin.Params
 	query  url.Values
+	raw    []byte // the body, once it was read
+	read   bool
 }
 
 // Param is the value of a path parameter, "" when the path has none of that name.

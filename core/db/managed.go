@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,10 +111,7 @@ func StartManaged(ctx context.Context, o ManagedOptions) (_ *Managed, err error)
 }
 
 // URL is for Open.
-func (m *Managed) URL() string {
-	q := url.Values{"host": {m.socket}, "port": {managedPort}}
-	return "postgres://" + managedUser + "@/" + managedDatabase + "?" + q.Encode()
-}
+func (m *Managed) URL() string { return managedURL(m.socket) }
 
 // PID is the server's process id; 0 while it is being started again.
 func (m *Managed) PID() int { return int(m.pid.Load()) }

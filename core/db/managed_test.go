@@ -108,6 +108,10 @@ func TestManagedLife(t *testing.T) {
 	if !errors.As(err, &used) || used.PID != os.Getpid() || !strings.Contains(err.Error(), fmt.Sprintf("is in use by process %d", os.Getpid())) {
 		t.Errorf("second server on the directory: %v", err)
 	}
+	beside, err := RunningURL(dir)
+	if err != nil || beside != m.URL() {
+		t.Errorf("to reach the running one: %s, %v; want %s", beside, err, m.URL())
+	}
 
 	pid := m.PID()
 	if err := m.Stop(testContext(t)); err != nil { // with the pool's connections still open
@@ -118,6 +122,9 @@ func TestManagedLife(t *testing.T) {
 	}
 	if err := m.Stop(testContext(t)); err != nil {
 		t.Errorf("second Stop: %v", err)
+	}
+	if beside, err := RunningURL(dir); err == nil {
+		t.Errorf("to reach one that has ended: %s", beside)
 	}
 	began := time.Now()
 	again := startManaged(t, ManagedOptions{Dir: dir})

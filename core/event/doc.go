@@ -4,7 +4,9 @@
 // does not read them: core/eventlog serves /events/events/.
 //
 //	core/api ── WithOrigin(ctx) ──▶ handler, stage, hook ── Log.Emit(ctx, tx, Event) ──▶ sanitised ──▶ events row
-//	                                                        Log.Args + InsertSQL ──▶ a statement of the caller's batch
+//	                                                        Log.Statement ──▶ a statement of the caller's batch
+//	                                                        Log.Args + InsertSQL ──▶ a part of the caller's statement
+//	                                         Log.Beside ── what else is to happen with it, in the same statement
 //
 // A change of state whose event cannot be written is not made: Emit's error must roll the transaction back. Events are
 // not changed after they are written; they expire (Log.Retention).

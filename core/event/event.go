@@ -23,6 +23,7 @@ type Event struct {
 	App     string         // the package that speaks, in the wire's words: "authentik.core"
 	Context map[string]any // what the reader needs to understand it; values may be structs, they pass through JSON
 	User    *User          // who did it, where that is not the request's actor: a failed login's claimed user
+	Owner   int            // the user whose thing it is, for Log.Beside; it is not written. 0: not known, or nobody's
 }
 
 // User is a person inside an event.
@@ -48,6 +49,12 @@ type Ref struct {
 	App       string `json:"app"`        // "authentik_core"
 	Name      string `json:"name"`       // for people
 	ModelName string `json:"model_name"` // "user"
+}
+
+// Changed is a text field in context.diff, under the field's name.
+type Changed struct {
+	From string `json:"previous_value"`
+	To   string `json:"new_value"`
 }
 
 // Model makes a Ref. A uuid.UUID as pk is written as 32 hexadecimal digits, as the wire has it.
@@ -105,18 +112,39 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 type Log struct {
 	Retention time.Duration
 	Now       func() time.Time
+
+	// Beside, where there is one, gives a statement that happens together with the event, in the same round trip; "" for
+	// most events. The statement must not begin with WITH. It is set before the first event, must be quick, and is not
+	// asked by those who use Args and InsertSQL.
+	Beside func(ctx context.Context, e Event) (sql string, args []any, err error)
 }
 
 // Emit writes the event with q, the transaction of the deed. Its error must undo the deed.
 func (l *Log) Emit(ctx context.Context, q db.Querier, e Event) error {
-	args, err := l.Args(ctx, e)
+	sql, args, err := l.Statement(ctx, e)
 	if err != nil {
 		return err
 	}
-	if _, err := q.Exec(ctx, InsertSQL, args...); err != nil {
+	if _, err := q.Exec(ctx, sql, args...); err != nil {
 		return fmt.Errorf("write event %s: %w", e.Action, err)
 	}
 	return nil
+}
+
+// Statement is what writes the event, and what is to happen beside it, for a batch of the caller's. Errors: those of
+// Args, and of Beside.
+func (l *Log) Statement(ctx context.Context, e Event) (sql string, args []any, err error) {
+	if args, err = l.Args(ctx, e); err != nil || l.Beside == nil {
+		return InsertSQL, args, err
+	}
+	beside, more, err := l.Beside(ctx, e)
+	switch {
+	case err != nil:
+		return "", nil, fmt.Errorf("write event %s: %w", e.Action, err)
+	case beside == "":
+		return InsertSQL, args, nil
+	}
+	return "WITH event AS (" + InsertSQL + ") " + db.Renumber(beside, len(args)+1), append(args, more...), nil
 }
 
 // Args are the arguments of InsertSQL for the event, with what ctx's Origin adds, so that a hot path can send it in a

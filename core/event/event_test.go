@@ -184,6 +184,39 @@ func TestInsertInABatchOfTheCaller(t *testing.T) {
 	}
 }
 
+// TestBeside: a statement beside an event happens with it, in one statement, or not at all.
+func TestBeside(t *testing.T) {
+	t.Parallel()
+	pool, l, boom := dbtest.Pool(t), log(), errors.New("boom")
+	l.Beside = func(_ context.Context, e event.Event) (string, []any, error) {
+		switch e.Owner {
+		case 0:
+			return "", nil, nil
+		case 13:
+			return "", nil, boom
+		}
+		return `INSERT INTO groups (group_uuid, name) SELECT $1::uuid, 'it''s $1 of ' || $2::text`, []any{modelID, e.Context["name"]}, nil
+	}
+	if sql, args, err := l.Statement(t.Context(), event.Event{Action: event.Login}); sql != event.InsertSQL || len(args) != 9 || err != nil {
+		t.Errorf("without: %q, %v, %v", sql, args, err)
+	}
+	if err := l.Emit(t.Context(), pool, event.Event{Action: event.Login, Owner: 13}); !errors.Is(err, boom) {
+		t.Errorf("Beside's error: %v", err)
+	}
+	e := event.Event{Action: event.Logout, Owner: 1, Context: map[string]any{"name": "ada"}}
+	if err := l.Emit(t.Context(), pool, e); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Emit(t.Context(), pool, e); err == nil { // the key of the group is taken
+		t.Error("an event is written without what is beside it")
+	}
+	var events int
+	var name string
+	if err := pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM events), name FROM groups`).Scan(&events, &name); err != nil || events != 1 || name != "it's $1 of ada" {
+		t.Errorf("%d events, %q, %v", events, name, err)
+	}
+}
+
 func TestActions(t *testing.T) {
 	t.Parallel()
 	all := event.Actions()

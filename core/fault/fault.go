@@ -15,23 +15,24 @@ type Kind int
 // The kinds. Missing or bad credentials are Denied (403, never 401): the wire contract names no challenge
 // scheme (core.md §7.1).
 const (
-	Internal    Kind = iota // 500: a fault of ours; the text is fixed
-	Invalid                 // 400: the request is wrong, Fields say where
-	Denied                  // 403: not authenticated, or not permitted
-	NotFound                // 404: no such thing, or none that the caller may see
-	Method                  // 405: the path exists, the method does not
-	Conflict                // 409: the state does not allow it
-	TooLarge                // 413: the body is over the limit
-	MediaType               // 415: the body is not of a type that is read
-	Throttled               // 429: too often; RetryAfter says when again
-	Unavailable             // 503: something that we need is away; trying again helps
+	Internal     Kind = iota // 500: a fault of ours; the text is fixed
+	Invalid                  // 400: the request is wrong, Fields say where
+	Denied                   // 403: not authenticated, or not permitted
+	NotFound                 // 404: no such thing, or none that the caller may see
+	Method                   // 405: the path exists, the method does not
+	Conflict                 // 409: the state does not allow it
+	TooLarge                 // 413: the body is over the limit
+	MediaType                // 415: the body is not of a type that is read
+	Throttled                // 429: too often; RetryAfter says when again
+	Unavailable              // 503: something that we need is away; trying again helps
+	Unauthorized             // 401: a phone with a key has to prove that it has it (RFC 9449); nobody else gets it
 )
 
 var statuses = map[Kind]int{
 	Internal: http.StatusInternalServerError, Invalid: http.StatusBadRequest, Denied: http.StatusForbidden,
 	NotFound: http.StatusNotFound, Method: http.StatusMethodNotAllowed, Conflict: http.StatusConflict,
 	TooLarge: http.StatusRequestEntityTooLarge, MediaType: http.StatusUnsupportedMediaType,
-	Throttled: http.StatusTooManyRequests, Unavailable: http.StatusServiceUnavailable,
+	Throttled: http.StatusTooManyRequests, Unavailable: http.StatusServiceUnavailable, Unauthorized: http.StatusUnauthorized,
 }
 
 // Status is the HTTP status of the kind.

@@ -78,9 +78,10 @@ func (r *Registry) Finish() error {
 }
 
 // emit writes the audit event of a change (core.md §7; ring.md §5.1).
-func (r *Registry) emit(ctx context.Context, tx pgx.Tx, action event.Action, p *plan, key any, name string) error {
+func (r *Registry) emit(ctx context.Context, tx pgx.Tx, action event.Action, p *plan, key any, name string, owner int) error {
 	return r.events.Emit(ctx, tx, event.Event{
 		Action: action, App: strings.ReplaceAll(p.app, "_", "."), Context: map[string]any{"model": event.Model(key, p.app, p.name, name)},
+		Owner: owner,
 	})
 }
 
@@ -90,5 +91,5 @@ func (r *Registry) emitDeleted(ctx context.Context, tx pgx.Tx, p *plan, key, nam
 	if id, err := uuid.Parse(key); err == nil {
 		pk = id
 	}
-	return r.emit(ctx, tx, event.ModelDeleted, p, pk, name)
+	return r.emit(ctx, tx, event.ModelDeleted, p, pk, name, 0)
 }

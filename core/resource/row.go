@@ -164,6 +164,15 @@ func (p *plan) nameOf(v reflect.Value) string {
 	return fmt.Sprint(fv.Interface())
 }
 
+// ownerOf is the user whose row it is, by the column user_id; 0 where there is none.
+func (p *plan) ownerOf(v reflect.Value) int {
+	f := p.column("user_id")
+	if f == nil || f.Pointer || f.Kind != schema.Int {
+		return 0
+	}
+	return int(v.FieldByIndex(f.Index).Int())
+}
+
 // fill gives a new row its keys. ids makes UUIDs.
 func (p *plan) fill(v reflect.Value, ids func() (uuid.UUID, error)) error {
 	for _, c := range p.stored {

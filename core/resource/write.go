@@ -132,7 +132,7 @@ func (res *Resource[T]) save(ctx context.Context, tx pgx.Tx, r *api.Request, c *
 		}
 	}
 	if !res.def.Silent {
-		if err := res.reg.emit(ctx, tx, action, res.plan, res.keyOf(row), res.nameOf(row)); err != nil {
+		if err := res.reg.emit(ctx, tx, action, res.plan, res.keyOf(row), res.nameOf(row), res.ownerOf(row)); err != nil {
 			return err
 		}
 	}
@@ -183,7 +183,7 @@ func (res *Resource[T]) remove(ctx context.Context, tx pgx.Tx, r *api.Request, r
 	if res.def.Silent {
 		return nil
 	}
-	return res.reg.emit(ctx, tx, event.ModelDeleted, p, key, res.nameOf(v))
+	return res.reg.emit(ctx, tx, event.ModelDeleted, p, key, res.nameOf(v), res.ownerOf(v))
 }
 
 // kindPlan is the plan of the kind that a row of a family is; of other rows it is the resource's own.

@@ -6,6 +6,7 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 )
@@ -31,8 +32,8 @@ var (
 // Keeper seals, opens and derives with the server's keys. It is safe for use by several goroutines.
 type Keeper struct {
 	keys   map[[idSize]byte]cipher.AEAD
-	first  [idSize]byte
-	master []byte // first configured key, for Derive
+	ids    [][idSize]byte // of the configured keys, in their order
+	master [][]byte       // the configured keys, for Derive
 }
 
 // New makes a Keeper from configured key strings of at least MinKey bytes each. The first one seals and derives; all
@@ -41,7 +42,7 @@ func New(keys ...string) (*Keeper, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("secret: no key configured")
 	}
-	k := &Keeper{keys: make(map[[idSize]byte]cipher.AEAD, len(keys)), master: []byte(keys[0])}
+	k := &Keeper{keys: make(map[[idSize]byte]cipher.AEAD, len(keys))}
 	for i, key := range keys {
 		if len(key) < MinKey {
 			return nil, fmt.Errorf("secret: key %d has %d characters, at least %d are needed", i+1, len(key), MinKey)
@@ -60,9 +61,7 @@ func New(keys ...string) (*Keeper, error) {
 			return nil, fmt.Errorf("secret: make cipher: %w", err)
 		}
 		k.keys[id] = aead
-		if i == 0 {
-			k.first = id
-		}
+		k.ids, k.master = append(k.ids, id), append(k.master, []byte(key))
 	}
 	return k, nil
 }
@@ -72,9 +71,9 @@ func New(keys ...string) (*Keeper, error) {
 func (k *Keeper) Seal(plain []byte, aad string) []byte {
 	out := make([]byte, headSize+nonceSize, headSize+nonceSize+len(plain)+tagSize)
 	out[0] = version
-	copy(out[1:headSize], k.first[:])
+	copy(out[1:headSize], k.ids[0][:])
 	rand.Read(out[headSize:]) // never fails: crypto/rand ends the process instead
-	return k.keys[k.first].Seal(out, out[headSize:headSize+nonceSize], plain, bind(out[:headSize], aad))
+	return k.keys[k.ids[0]].Seal(out, out[headSize:headSize+nonceSize], plain, bind(out[:headSize], aad))
 }
 
 // Open decrypts what Seal made with the same aad and any of the configured keys. It fails with ErrUnknownKey or
@@ -96,14 +95,35 @@ func (k *Keeper) Open(sealed []byte, aad string) ([]byte, error) {
 
 // Current tells whether sealed was made by the first key; what was not should be sealed anew.
 func (k *Keeper) Current(sealed []byte) bool {
-	return len(sealed) >= headSize && sealed[0] == version && [idSize]byte(sealed[1:headSize]) == k.first
+	return len(sealed) >= headSize && sealed[0] == version && [idSize]byte(sealed[1:headSize]) == k.ids[0]
+}
+
+// KeyIDs name the configured keys in their order, the one that seals first, as hexadecimal digits. An id stands
+// readable in each sealed value and says nothing about the key.
+func (k *Keeper) KeyIDs() []string {
+	out := make([]string, len(k.ids))
+	for i, id := range k.ids {
+		out[i] = hex.EncodeToString(id[:])
+	}
+	return out
 }
 
 // Derive gives a 32-byte key for one purpose, the same for the same first key and label. Keys of different labels
 // say nothing about one another (RFC 5869).
 func (k *Keeper) Derive(label string) []byte {
-	return derive(k.master, "countersign derive "+label, 32)
+	return derive(k.master[0], deriveInfo+label, 32)
 }
+
+// DeriveOld is Derive for the keys after the first: what was signed with them is still taken while they are configured.
+func (k *Keeper) DeriveOld(label string) [][]byte {
+	var out [][]byte
+	for _, key := range k.master[1:] {
+		out = append(out, derive(key, deriveInfo+label, 32))
+	}
+	return out
+}
+
+const deriveInfo = "countersign derive "
 
 func derive(key []byte, info string, size int) []byte {
 	out, err := hkdf.Key(sha256.New, key, nil, info, size)

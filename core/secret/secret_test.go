@@ -28,7 +28,7 @@ func TestSealOpen(t *testing.T) {
 	k := keeper(t, newKey)
 	for _, plain := range []string{"", "x", strings.Repeat("long ", 1000)} {
 		sealed := k.Seal([]byte(plain), "tokens.key:1")
-		if plain != "" && bytes.Contains(sealed, []byte(plain)) {
+		if len(plain) > 8 && bytes.Contains(sealed, []byte(plain)) {
 			t.Error("sealed value holds the plain text")
 		}
 		if len(sealed) != len(plain)+33 {

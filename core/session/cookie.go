@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -36,18 +37,26 @@ func (s *Store) sign(sid, subject string) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(s.Key)
 }
 
-// verify gives the session key of a cookie's value; "" for one that we did not sign.
-func (s *Store) verify(value string) string {
+// verify gives the session key of a cookie's value, and whether an older key of the server signed it; "" for one that we
+// did not sign.
+func (s *Store) verify(value string) (sid string, old bool) {
 	if value == "" || len(value) > maxCookieSize {
-		return ""
+		return "", false
 	}
-	var c claims
-	_, err := jwt.ParseWithClaims(value, &c, func(*jwt.Token) (any, error) { return s.Key, nil },
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer), jwt.WithTimeFunc(s.Now))
-	if err != nil {
-		return ""
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer), jwt.WithTimeFunc(s.Now))
+	signed := func(key []byte) bool {
+		var c claims
+		_, err := parser.ParseWithClaims(value, &c, func(*jwt.Token) (any, error) { return key, nil })
+		sid = c.SID
+		return err == nil
 	}
-	return c.SID
+	if signed(s.Key) {
+		return sid, false
+	}
+	if slices.ContainsFunc(s.OldKeys, signed) {
+		return sid, true
+	}
+	return "", false
 }
 
 // cookie makes the cookie for a session key. expires zero is a cookie that ends with the browser. Over TLS it is

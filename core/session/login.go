@@ -137,14 +137,20 @@ func (s *Store) end(ctx context.Context, tx pgx.Tx, sess *Session, values map[st
 
 // Renew has the session of a request run for its duration again, from now, and gives the cookie to send; nil where
 // there is nothing to renew: no session, one that ends with the browser (it slides by itself), or one renewed within
-// the last minute.
+// the last minute. A cookie that an older key of the server signed is signed with the present one in any case.
 func (s *Store) Renew(ctx context.Context, r *http.Request) (*http.Cookie, error) {
 	sess, err := s.Load(ctx, r)
-	if err != nil || sess == nil || sess.Actor == nil || sess.Auth.Duration == 0 {
+	if err != nil || sess == nil || sess.Actor == nil {
 		return nil, err
 	}
+	if sess.Auth.Duration == 0 {
+		if !sess.old {
+			return nil, nil
+		}
+		return s.cookie(ctx, sess.key, s.Users.UID(sess.Actor.ID), time.Time{})
+	}
 	expires := s.Now().Add(time.Duration(sess.Auth.Duration) * time.Second)
-	if expires.Sub(sess.Expires) < touchEvery {
+	if expires.Sub(sess.Expires) < touchEvery && !sess.old {
 		return nil, nil
 	}
 	if _, err := s.Pool.Exec(ctx, `UPDATE sessions SET expires = $2 WHERE session_uuid = $1`, sess.UUID, expires); err != nil {

@@ -34,12 +34,13 @@ const keyLength = 40
 
 // Store keeps sessions. Make it with its exported fields; it is safe for use by several goroutines.
 type Store struct {
-	Pool   *pgxpool.Pool
-	Users  *user.Store
-	Events *event.Log
-	Key    []byte // signs cookies; secret.Keeper.Derive("session")
-	Now    func() time.Time
-	Log    *slog.Logger
+	Pool    *pgxpool.Pool
+	Users   *user.Store
+	Events  *event.Log
+	Key     []byte   // signs cookies; secret.Keeper.Derive("session")
+	OldKeys [][]byte // whose cookies are still taken; secret.Keeper.DeriveOld("session")
+	Now     func() time.Time
+	Log     *slog.Logger
 
 	AnonymousIdle time.Duration // how long a session lives on in which nobody is logged in and nothing happens
 	BrowserIdle   time.Duration // the same for one that is logged in until the browser ends
@@ -58,6 +59,7 @@ type Session struct {
 	LastAgent string
 
 	key string // the cookie's sid; "" once the session has ended
+	old bool   // an older key of the server signed the cookie
 }
 
 // Auth is how the person of a session proved themselves, and what the session is bound to.
@@ -93,7 +95,7 @@ func (s *Store) LoadWith(ctx context.Context, r *http.Request, along *Along) (*S
 	if err != nil {
 		return nil, nil //nolint:nilerr // no cookie is no session
 	}
-	key := s.verify(c.Value)
+	key, old := s.verify(c.Value)
 	if key == "" {
 		return nil, nil
 	}
@@ -101,6 +103,7 @@ func (s *Store) LoadWith(ctx context.Context, r *http.Request, along *Along) (*S
 	if err != nil || sess == nil {
 		return nil, err
 	}
+	sess.old = old
 	return s.use(ctx, sess)
 }
 
@@ -235,7 +238,7 @@ func (s *Store) Rotated(ctx context.Context, r *http.Request) (bool, error) {
 	if err != nil {
 		return false, nil //nolint:nilerr // no cookie
 	}
-	key := s.verify(c.Value)
+	key, _ := s.verify(c.Value)
 	if key == "" {
 		return false, nil
 	}

@@ -224,6 +224,40 @@ func TestForgedCookies(t *testing.T) {
 	}
 }
 
+// A cookie that an older key of the server signed is taken while that key is configured, and signed anew where a session is
+// renewed.
+func TestCookiesOfAnOlderKey(t *testing.T) {
+	t.Parallel()
+	b, ctx := setup(t), from("192.0.2.1", "http")
+	_, browser := b.login(t, ctx, session.LoginOptions{})
+	_, hours := b.login(t, ctx, session.LoginOptions{Duration: 2 * time.Hour})
+	older := b.Key
+	b.Key, b.OldKeys = []byte("a newer key of thirty-two bytes."), [][]byte{[]byte("quite another one"), older}
+	cookies := map[string]*http.Cookie{"until the browser ends": browser, "two hours": hours}
+	for name, c := range cookies {
+		if b.load(t, ctx, c) == nil {
+			t.Errorf("%s: not taken while the older key is known", name)
+		}
+		anew, err := b.Renew(ctx, with(c))
+		if err != nil || anew == nil || anew.Value == c.Value || (name == "two hours") != (anew.Expires.After(b.clock.now())) {
+			t.Fatalf("%s: renewed as %v, %v", name, anew, err)
+		}
+		if again, err := b.Renew(ctx, with(anew)); again != nil || err != nil {
+			t.Errorf("%s: renewed again as %v, %v", name, again, err)
+		}
+		cookies[name] = anew
+	}
+	b.OldKeys = nil
+	for name, c := range cookies {
+		if b.load(t, ctx, c) == nil {
+			t.Errorf("%s: not taken when signed anew", name)
+		}
+	}
+	if b.load(t, ctx, browser) != nil || b.load(t, ctx, hours) != nil {
+		t.Error("taken although the older key is gone")
+	}
+}
+
 func TestLoginRefusals(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), from("192.0.2.1", "http")

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,8 @@ const (
 	firstPause     = 10 * time.Second // before the second attempt; then four times as long each
 	minEvery       = time.Second
 	defaultTimeout = time.Minute
+	hookTimeout    = 10 * time.Second
+	keepFailed     = 7 * 24 * time.Hour
 )
 
 // Periodic is a job that runs again and again.
@@ -35,18 +38,48 @@ type Periodic struct {
 	Run     func(ctx context.Context) error
 }
 
+// OneOff is a kind of job that is inserted with its facts (Runner.InsertTx) and worked once, by one of the nodes that
+// know the kind.
+type OneOff struct {
+	Name     string        // unique among all jobs, in the form of Periodic.Name
+	Workers  int           // at once on a node, in a queue of their own; 0 is one
+	Attempts int           // before it has failed for good; 0 is five. The pauses grow from ten seconds to three hours
+	Timeout  time.Duration // after which Run's context ends; 0 is a minute
+	Run      func(ctx context.Context, facts json.RawMessage) error
+
+	// Failed, where there is one, is called once a job has failed for good: by a Final error, or at its last attempt. A job
+	// that took its node down at the last attempt is not told of. The facts stay in River's table for a week.
+	Failed func(ctx context.Context, facts json.RawMessage, err error)
+}
+
+// Insert is a job to insert.
+type Insert struct {
+	Job   string    // a OneOff's name
+	Facts any       // becomes JSON; never secrets
+	At    time.Time // not before; zero is at once
+}
+
+// Final marks a run's error as one that another attempt would not mend.
+func Final(err error) error { return &finalError{err} }
+
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }
+
 // Options are the settings of a Runner. The zero value is good.
 type Options struct {
-	Log *slog.Logger // nil is silent
+	Log     *slog.Logger // nil is silent
+	OneOffs []OneOff     // the kinds that this runner inserts and works
 
-	// OnError is told of each run that failed or panicked: which attempt it was, from 1, and whether it was the last
-	// before the next period. It must not block. The log is told as well.
+	// OnError is told of each run that failed or panicked: which attempt it was, from 1, and whether it was the last,
+	// before the next period or for good. It must not block. The log is told as well.
 	OnError func(ctx context.Context, name string, attempt int, last bool, err error)
 }
 
-// Runner works the jobs of one node.
+// Runner works the jobs of one node. One that is not started inserts jobs for others.
 type Runner struct {
-	client *river.Client[pgx.Tx]
+	client  *river.Client[pgx.Tx]
+	oneOffs map[string]OneOff
 }
 
 // Migrate brings River's own tables, in the schema "river", to the version that this program needs. Call it after
@@ -91,24 +124,65 @@ func New(pool *pgxpool.Pool, jobs []Periodic, o Options) (*Runner, error) {
 		periodic = append(periodic, river.NewPeriodicJob(river.PeriodicInterval(j.Every),
 			func() (river.JobArgs, *river.InsertOpts) { return args, nil }, &river.PeriodicJobOpts{ID: j.Name, RunOnStart: true}))
 	}
+	once := &oneOffWorker{jobs: make(map[string]OneOff, len(o.OneOffs))}
+	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}}
+	for _, j := range o.OneOffs {
+		if !nameForm.MatchString(j.Name) || j.Run == nil || j.Timeout < 0 || j.Attempts < 0 || j.Workers < 0 {
+			return nil, fmt.Errorf("background job %q: needs a name of a–z, 0–9 and _, and a function", j.Name)
+		}
+		_, periodic := w.jobs[j.Name]
+		if _, ok := once.jobs[j.Name]; ok || periodic {
+			return nil, fmt.Errorf("background job %q is given twice", j.Name)
+		}
+		once.jobs[j.Name] = j
+		queues[j.Name] = river.QueueConfig{MaxWorkers: max(j.Workers, 1)}
+		longest = max(longest, j.Timeout)
+	}
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, w); err != nil {
+	if err := errors.Join(river.AddWorkerSafely(workers, w), river.AddWorkerSafely(workers, once)); err != nil {
 		return nil, fmt.Errorf("background jobs: %w", err)
 	}
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
 		Schema: schema, Workers: workers, PeriodicJobs: periodic,
-		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
-		Logger: slog.New(atLeast{o.Log.Handler(), slog.LevelWarn}), ErrorHandler: &failures{log: o.Log, tell: o.OnError},
-		FetchPollInterval: time.Minute, // a notification comes at once; this is for one that was lost
-		RetryPolicy:       pauses{},
-		JobTimeout:        defaultTimeout, RescueStuckJobsAfter: longest + 5*time.Minute,
-		CompletedJobRetentionPeriod: time.Hour,
-		SoftStopTimeout:             10 * time.Second,
+		Queues: queues,
+		Logger: slog.New(atLeast{o.Log.Handler(), slog.LevelWarn}), ErrorHandler: &failures{log: o.Log, tell: o.OnError, oneOffs: once.jobs},
+		// An insert notifies at once, but for one that follows another within the cooldown: the poll is for that one.
+		FetchCooldown: 2 * time.Millisecond, FetchPollInterval: 5 * time.Second,
+		RetryPolicy: pauses{},
+		JobTimeout:  defaultTimeout, RescueStuckJobsAfter: longest + 5*time.Minute,
+		CompletedJobRetentionPeriod: time.Hour, CancelledJobRetentionPeriod: keepFailed, DiscardedJobRetentionPeriod: keepFailed,
+		SoftStopTimeout: 10 * time.Second,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("background jobs: %w", err)
 	}
-	return &Runner{client: client}, nil
+	return &Runner{client: client, oneOffs: once.jobs}, nil
+}
+
+// InsertTx inserts jobs that are worked once tx is committed, in one round trip; never, if it is rolled back.
+func (r *Runner) InsertTx(ctx context.Context, tx pgx.Tx, jobs ...Insert) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	params := make([]river.InsertManyParams, 0, len(jobs))
+	for _, in := range jobs {
+		kind, ok := r.oneOffs[in.Job]
+		if !ok {
+			return fmt.Errorf("insert background job %q: there is no such kind", in.Job)
+		}
+		facts, err := json.Marshal(in.Facts)
+		if err != nil {
+			return fmt.Errorf("insert background job %q: %w", in.Job, err)
+		}
+		params = append(params, river.InsertManyParams{
+			Args:       oneOffArgs{Name: in.Job, Facts: facts},
+			InsertOpts: &river.InsertOpts{Queue: in.Job, MaxAttempts: cmp.Or(kind.Attempts, maxAttempts), ScheduledAt: in.At},
+		})
+	}
+	if _, err := r.client.InsertManyTx(ctx, tx, params); err != nil {
+		return fmt.Errorf("insert background jobs: %w", db.Fault(err))
+	}
+	return nil
 }
 
 // Start begins to work and returns. The end of ctx does not stop it: Stop does.
@@ -133,7 +207,7 @@ func (r *Runner) Stop(ctx context.Context) error {
 	return nil
 }
 
-// jobArgs is the one kind of job in River: a name from the list.
+// jobArgs is the kind of the periodic jobs in River: a name from the list.
 type jobArgs struct {
 	Name string `json:"name"`
 }
@@ -176,34 +250,71 @@ func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) error {
 	return j.Run(ctx)
 }
 
-// failures tells the log and the runner's owner of failed runs.
-type failures struct {
-	log  *slog.Logger
-	tell func(ctx context.Context, name string, attempt int, last bool, err error)
+// oneOffArgs is the kind of the one-off jobs in River.
+type oneOffArgs struct {
+	Name  string          `json:"name"`
+	Facts json.RawMessage `json:"facts"`
 }
 
-func jobName(job *rivertype.JobRow) string {
-	var args jobArgs
-	if err := json.Unmarshal(job.EncodedArgs, &args); err != nil {
-		return ""
+// Kind is River's name for it.
+func (oneOffArgs) Kind() string { return "one_off" }
+
+// oneOffWorker finds a job's function by its name.
+type oneOffWorker struct {
+	river.WorkerDefaults[oneOffArgs]
+	jobs map[string]OneOff
+}
+
+// Timeout is the job's own, or the default.
+func (w *oneOffWorker) Timeout(job *river.Job[oneOffArgs]) time.Duration {
+	return w.jobs[job.Args.Name].Timeout
+}
+
+// Work runs the job.
+func (w *oneOffWorker) Work(ctx context.Context, job *river.Job[oneOffArgs]) error {
+	j, ok := w.jobs[job.Args.Name]
+	if !ok { // its queue is worked only where it is known, but for a job that somebody moved
+		return river.JobCancel(errors.New("no such job in this program"))
 	}
-	return args.Name
+	return j.Run(ctx, job.Args.Facts)
+}
+
+// failures tells the log, the runner's owner and a job's own hook of failed runs.
+type failures struct {
+	log     *slog.Logger
+	tell    func(ctx context.Context, name string, attempt int, last bool, err error)
+	oneOffs map[string]OneOff
+}
+
+// jobArgsOf reads what both kinds have in common, and a one-off's facts.
+func jobArgsOf(job *rivertype.JobRow) (args oneOffArgs) {
+	if err := json.Unmarshal(job.EncodedArgs, &args); err != nil {
+		return oneOffArgs{}
+	}
+	return args
 }
 
 // HandleError is called for each run that returned an error.
 func (f *failures) HandleError(ctx context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
-	name := jobName(job)
-	last := job.Attempt >= job.MaxAttempts
-	f.log.ErrorContext(ctx, "background job failed", "job", name, "attempt", job.Attempt, "last", last, "error", err)
+	args := jobArgsOf(job)
+	var final *finalError
+	end := errors.As(err, &final)
+	last := end || job.Attempt >= job.MaxAttempts
+	f.log.ErrorContext(ctx, "background job failed", "job", args.Name, "attempt", job.Attempt, "last", last, "error", err)
 	if f.tell != nil {
-		f.tell(ctx, name, job.Attempt, last, err)
+		f.tell(ctx, args.Name, job.Attempt, last, err)
 	}
-	return nil
+	if failed := f.oneOffs[args.Name].Failed; last && failed != nil {
+		hook, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookTimeout) // the run's own time may be over
+		defer cancel()
+		failed(hook, args.Facts, err)
+	}
+	return &river.ErrorHandlerResult{SetCancelled: end}
 }
 
 // HandlePanic is called for each run that panicked.
 func (f *failures) HandlePanic(ctx context.Context, job *rivertype.JobRow, value any, trace string) *river.ErrorHandlerResult {
-	f.log.ErrorContext(ctx, "background job panicked", "job", jobName(job), "panic", value, "trace", trace)
+	f.log.ErrorContext(ctx, "background job panicked", "job", jobArgsOf(job).Name, "panic", value, "trace", trace)
 	return f.HandleError(ctx, job, fmt.Errorf("panic: %v", value))
 }
 

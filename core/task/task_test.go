@@ -2,14 +2,17 @@ package task_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"countersign/core/db"
 	"countersign/core/dbtest"
 	"countersign/core/task"
 )
@@ -160,6 +163,17 @@ func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	_, pool := setup(t)
 	run := func(context.Context) error { return nil }
+	once := func(context.Context, json.RawMessage) error { return nil }
+	for name, jobs := range map[string][]task.OneOff{
+		"no name":     {{Run: once}},
+		"no function": {{Name: "one"}},
+		"twice":       {{Name: "one", Run: once}, {Name: "one", Run: once}},
+		"of a period": {{Name: "job", Run: once}},
+	} {
+		if _, err := task.New(pool, []task.Periodic{{Name: "job", Every: time.Hour, Run: run}}, task.Options{OneOffs: jobs}); err == nil {
+			t.Errorf("one-off, %s: accepted", name)
+		}
+	}
 	for name, jobs := range map[string][]task.Periodic{
 		"no name":     {{Every: time.Hour, Run: run}},
 		"odd name":    {{Name: "Odd-Name", Every: time.Hour, Run: run}},
@@ -186,5 +200,119 @@ func TestMigrateAtOnce(t *testing.T) {
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		t.Error(err)
+	}
+}
+
+// facts are what the one-off jobs of these tests hold.
+type facts struct {
+	N int `json:"n"`
+}
+
+func oneOff(run func(ctx context.Context, f facts) error, failed func(f facts, err error)) task.OneOff {
+	read := func(raw json.RawMessage) (f facts) {
+		if err := json.Unmarshal(raw, &f); err != nil {
+			panic(err)
+		}
+		return f
+	}
+	return task.OneOff{
+		Name: "one", Workers: 2, Attempts: 2,
+		Run:    func(ctx context.Context, raw json.RawMessage) error { return run(ctx, read(raw)) },
+		Failed: func(_ context.Context, raw json.RawMessage, err error) { failed(read(raw), err) },
+	}
+}
+
+func insert(t *testing.T, ctx context.Context, pool *pgxpool.Pool, r *task.Runner, jobs ...task.Insert) {
+	t.Helper()
+	if err := db.InTx(ctx, pool, func(tx pgx.Tx) error { return r.InsertTx(ctx, tx, jobs...) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOneOff: a runner that is not started inserts, another works; what is rolled back never was.
+func TestOneOff(t *testing.T) {
+	t.Parallel()
+	ctx, pool := setup(t)
+	ran := make(chan int, 10)
+	o := task.Options{OneOffs: []task.OneOff{oneOff(func(_ context.Context, f facts) error { ran <- f.N; return nil }, func(facts, error) { t.Error("failed") })}}
+	inserter, err := task.New(pool, nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inserter.InsertTx(ctx, tx, task.Insert{Job: "one", Facts: facts{1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	insert(t, ctx, pool, inserter)
+	insert(t, ctx, pool, inserter, task.Insert{Job: "one", Facts: facts{2}}, task.Insert{Job: "one", Facts: facts{3}, At: time.Now().Add(time.Hour)})
+	start(t, ctx, pool, o)
+	if n := receive(t, ran, "the job"); n != 2 {
+		t.Errorf("job %d ran", n)
+	}
+	insert(t, ctx, pool, inserter, task.Insert{Job: "one", Facts: facts{4}})
+	if n := receive(t, ran, "the job inserted later"); n != 4 || len(ran) != 0 {
+		t.Errorf("job %d ran, and %d more", n, len(ran))
+	}
+	err = db.InTx(ctx, pool, func(tx pgx.Tx) error { return inserter.InsertTx(ctx, tx, task.Insert{Job: "other"}) })
+	if err == nil {
+		t.Error("a job of no kind is inserted")
+	}
+}
+
+func TestOneOffFails(t *testing.T) {
+	t.Parallel()
+	ctx, pool := setup(t)
+	type failure struct {
+		n   int
+		err error
+	}
+	attempts, failed := make(chan int, 20), make(chan failure, 20)
+	final, soft := errors.New("no use"), errors.New("perhaps later")
+	r := start(t, ctx, pool, task.Options{OneOffs: []task.OneOff{oneOff(func(_ context.Context, f facts) error {
+		attempts <- f.N
+		switch f.N {
+		case 1:
+			return task.Final(final)
+		case 2:
+			panic("at the disco")
+		}
+		return soft
+	}, func(f facts, err error) { failed <- failure{f.N, err} })}})
+	insert(t, ctx, pool, r, task.Insert{Job: "one", Facts: facts{1}})
+	receive(t, attempts, "the attempt")
+	if f := receive(t, failed, "the failure"); f.n != 1 || !errors.Is(f.err, final) {
+		t.Errorf("%+v", f)
+	}
+	for _, n := range []int{2, 3} {
+		insert(t, ctx, pool, r, task.Insert{Job: "one", Facts: facts{n}})
+		for i := range 2 {
+			receive(t, attempts, "an attempt")
+			if i == 1 {
+				break
+			}
+			for { // the pause is ten seconds and more
+				tag, err := pool.Exec(ctx, "UPDATE river.river_job SET scheduled_at = now() WHERE state = 'retryable' AND attempt = $1", i+1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if tag.RowsAffected() == 1 {
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		f := receive(t, failed, "the failure for good")
+		if f.n != n || n == 3 && !errors.Is(f.err, soft) || n == 2 && !strings.Contains(f.err.Error(), "disco") {
+			t.Errorf("%+v", f)
+		}
+	}
+	if len(attempts)+len(failed) != 0 {
+		t.Errorf("%d attempts and %d failures too many", len(attempts), len(failed))
 	}
 }

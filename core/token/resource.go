@@ -162,7 +162,7 @@ type TokenView struct { //nolint:revive // the contract's name of the component
 }
 
 // viewKey shows the key to the token's user and to whoever may see all keys, and says so in the log. An expired token
-// is 404.
+// is 404, one that no key of the server opens 409.
 func (s *Store) viewKey(ctx context.Context, c *resource.Call[Token], _ api.None) (TokenView, error) {
 	a := c.Request.Actor
 	if c.Row.User != a.ID && !a.Can(ViewKey) {
@@ -171,9 +171,10 @@ func (s *Store) viewKey(ctx context.Context, c *resource.Call[Token], _ api.None
 	if c.Row.Expired(s.Now()) {
 		return TokenView{}, fault.Missing()
 	}
-	key, err := s.Keeper.Open(c.Row.KeySealed, aad(c.Row.PK))
+	key, err := s.Keeper.Open(c.Row.KeySealed, sealedKey.AAD(c.Row.PK))
 	if err != nil {
-		return TokenView{}, fmt.Errorf("open key of token %s: %w", c.Row.Identifier, err)
+		return TokenView{}, fault.New(fault.Conflict, "sealed", "This key cannot be shown: the server's key that sealed it is gone. It still works.").
+			Wrap(fmt.Errorf("open key of token %s: %w", c.Row.Identifier, err))
 	}
 	err = s.Events.Emit(ctx, c.Tx, event.Event{Action: event.SecretView, Context: map[string]any{
 		"secret": event.Model(c.Row.PK, App, "token", c.Row.Identifier),

@@ -110,10 +110,13 @@ func (s *Store) draw() string {
 }
 
 func (s *Store) setKey(t *Token, key string) {
-	t.KeyHash, t.KeySealed = secret.Hash(key), s.Keeper.Seal([]byte(key), aad(t.PK))
+	t.KeyHash, t.KeySealed = secret.Hash(key), s.Keeper.Seal([]byte(key), sealedKey.AAD(t.PK))
 }
 
-func aad(id uuid.UUID) string { return "tokens.key:" + id.String() }
+// Sealed is where tokens keep sealed values.
+func Sealed() []secret.Column { return []secret.Column{sealedKey} }
+
+var sealedKey = secret.Column{Table: "tokens", Name: "key_sealed", Key: []string{"token_uuid"}}
 
 func (s *Store) duration() time.Duration {
 	if s.Duration > 0 {

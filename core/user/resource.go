@@ -111,16 +111,21 @@ func (s *Service) afterSave(ctx context.Context, tx pgx.Tx, c *resource.Change[U
 		}
 	}
 	var before []uuid.UUID
+	diff := map[string]any{}
 	if c.Old != nil {
 		before = c.Old.Groups
+		if c.Old.Email != c.Row.Email {
+			diff["email"] = event.Changed{From: c.Old.Email, To: c.Row.Email}
+		}
 	}
-	added, removed := Difference(before, c.Row.Groups)
-	if len(added)+len(removed) == 0 {
+	if added, removed := Difference(before, c.Row.Groups); len(added)+len(removed) > 0 {
+		diff["groups"] = map[string]any{"add": added, "remove": removed}
+	}
+	if len(diff) == 0 {
 		return nil
 	}
-	return s.Users.Events.Emit(ctx, tx, event.Event{Action: event.ModelUpdated, Context: map[string]any{
-		"model": event.Model(c.Row.ID, App, "user", c.Row.Username),
-		"diff":  map[string]any{"groups": map[string]any{"add": added, "remove": removed}},
+	return s.Users.Events.Emit(ctx, tx, event.Event{Action: event.ModelUpdated, Owner: c.Row.ID, Context: map[string]any{
+		"model": event.Model(c.Row.ID, App, "user", c.Row.Username), "diff": diff,
 	}})
 }
 

@@ -156,7 +156,7 @@ func (s *Store) SetPassword(ctx context.Context, tx pgx.Tx, u *User, password st
 	if err := EndSessions(ctx, tx, u.ID, own); err != nil {
 		return err
 	}
-	e := event.Event{Action: event.PasswordSet, Context: map[string]any{
+	e := event.Event{Action: event.PasswordSet, Owner: u.ID, Context: map[string]any{
 		"user": map[string]any{"pk": u.ID, "username": u.Username, "email": u.Email},
 	}}
 	if actor == nil {

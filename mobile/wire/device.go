@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/json"
+
 // The device operations are POST (Pending: GET) to <base>api/v3/authenticators/mobile/<uuid>/<action>/
 // with "Authorization: Bearer <token>"; see [Path].
 const (
@@ -18,9 +20,23 @@ func Path(device, action string) string {
 
 // Enrollment is the body of enrollment_callback, sent with the token of the QR payload.
 type Enrollment struct {
-	DeviceUID string `json:"device_uid" api:"required"` // the phone's own name for this enrolment, unique
-	Info      Info   `json:"info" api:"required"`
+	DeviceUID string          `json:"device_uid" api:"required"` // the phone's own name for this enrolment, unique
+	Info      Info            `json:"info" api:"required"`
+	Keys      *EnrollmentKeys `json:"keys,omitempty"` // of a phone that signs; the request then carries a proof
 }
+
+// EnrollmentKeys are the public keys that a phone signs with from now on, as JWK: see [ParseKey]. They are made for this
+// enrolment. The request carries a proof by the possession key in the header DPoP, with the token of the QR payload.
+type EnrollmentKeys struct {
+	Possession       json.RawMessage `json:"possession" api:"required"`
+	UserVerification json.RawMessage `json:"user_verification,omitempty"`
+	// VerificationProof is a proof by the second key, of a request with the same method, URL and token and the thumbprint of
+	// the first key as its body.
+	VerificationProof string `json:"user_verification_proof,omitempty"`
+}
+
+// SchemaName is the component's name in the API document.
+func (EnrollmentKeys) SchemaName() string { return "MobileDeviceEnrollmentKeys" }
 
 // SchemaName is the component's name in the API document.
 func (Enrollment) SchemaName() string { return "MobileDeviceEnrollment" }
@@ -38,7 +54,8 @@ func (e Enrollment) Validate() []Violation {
 
 // EnrollmentCallback is the reply to enrollment_callback: the token that the phone uses from now on.
 type EnrollmentCallback struct {
-	Token string `json:"token" api:"required"`
+	Token     string          `json:"token" api:"required"`
+	ServerKey json.RawMessage `json:"server_key,omitempty"` // for a phone that signs: what it is shown is signed by this, a JWK
 }
 
 // SchemaName is the component's name in the API document.
@@ -87,6 +104,7 @@ func (k PushKey) Validate() []Violation {
 type Response struct {
 	TxID         string `json:"tx_id" api:"required,format=uuid"`
 	SelectedItem string `json:"selected_item" api:"required"`
+	Signed       string `json:"signed_answer,omitempty"` // of a phone that signs: see [Signer.SignAnswer]
 }
 
 // SchemaName is the component's name in the API document.

@@ -1,7 +1,7 @@
 // Package wire owns what crosses the network between the server and a phone: the bodies of the
 // device operations, the QR payload, the data of a push and the list of pending prompts, with the
-// limits on their sizes. Server and simulator both build on it; it imports the standard library
-// only and knows neither storage nor HTTP.
+// limits on their sizes, and the signatures on them. Server and simulator both build on it; it
+// imports the standard library and go-jose only and knows neither storage nor HTTP.
 //
 // # A prompt
 //
@@ -33,4 +33,12 @@
 //
 // A phone says that it can fetch by the marker in [Info].Others; see [Info.CanFetch]. No push
 // carries the name of a user nor says which item is right.
+//
+// # Signatures
+//
+// A phone that signs has a [Key] for possession and may have one for user verification. Each request
+// carries a proof of the first ([Signer.Prove], RFC 9449 with a digest of the body); what it is asked is
+// signed by the server ([Signer.SignPrompt]); its answer is signed over the digest of what it was shown
+// ([Signer.SignAnswer]). All three are compact JWS whose algorithm is that of the stored key, and whose
+// claims have one canonical form. docs/phone-app.md tells a stranger how; testdata/vectors.json shows it.
 package wire

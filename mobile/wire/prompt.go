@@ -68,6 +68,9 @@ type Prompt struct {
 	Context Context   `json:"context"`
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
+
+	// Challenge is the same signed by the server, for a phone that signs; see [Key.CheckPrompt].
+	Challenge string `json:"challenge,omitempty"`
 }
 
 // Pending is the reply to GET …/pending/: what waits for this phone's answer, oldest first. Today

@@ -32,33 +32,49 @@ func statusError(status int, body []byte) error {
 // status: for tests of replies that a well-behaved phone does not provoke. body is marshalled
 // unless it is a []byte, which goes out as it is; nil sends none.
 func (p *Phone) Call(ctx context.Context, a Account, method, action string, body any) (int, []byte, error) {
-	var reader io.Reader
+	var text []byte
 	if body != nil {
-		text, raw := body.([]byte)
-		if !raw {
+		var raw bool
+		if text, raw = body.([]byte); !raw {
 			var err error
 			if text, err = json.Marshal(body); err != nil {
 				return 0, nil, err
 			}
 		}
-		reader = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, a.Server+wire.Path(a.Device, action), reader)
+	status, reply, stale, err := p.send(ctx, a, method, action, text)
+	if stale && err == nil { // the server's nonce was not known, or is over: now it is known
+		status, reply, _, err = p.send(ctx, a, method, action, text)
+	}
+	return status, reply, err
+}
+
+// send is one try. stale says that the proof needs the nonce that came with the reply.
+func (p *Phone) send(ctx context.Context, a Account, method, action string, body []byte) (status int, reply []byte, stale bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, a.Server+wire.Path(a.Device, action), bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, false, err
 	}
 	req.Header.Set("Authorization", "Bearer "+a.token)
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if a.keys != nil {
+		if err := a.keys.prove(req, action, body, a.token, p.o.Clock.Now()); err != nil {
+			return 0, nil, false, err
+		}
+	}
 	res, err := p.o.HTTP.Do(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, false, err
 	}
 	defer res.Body.Close()
-	reply, err := io.ReadAll(io.LimitReader(res.Body, maxReply))
-	return res.StatusCode, reply, err
+	if a.keys != nil {
+		stale = a.keys.remember(res)
+	}
+	reply, err = io.ReadAll(io.LimitReader(res.Body, maxReply))
+	return res.StatusCode, reply, stale, err
 }
 
 // call is Call for an operation that must succeed.

@@ -37,6 +37,8 @@ type Options struct {
 	Address   string       // its push address; default a fresh one
 	Behaviour Behaviour    // how it answers; nil leaves every ring to [Phone.Answer]
 	Stock     bool         // a phone that cannot fetch and shows what the push carries
+	Signs     bool         // it has keys: it proves each request and signs its answers, and believes only its server
+	Verifies  bool         // with Signs: it has a key too that stands for its owner's finger, and signs approvals with it
 	Info      wire.Info    // what it says of itself; zero fields are filled in
 	HTTP      *http.Client // default one with a limit of 15 s
 	Clock     clock.Clock  // default the wall clock
@@ -71,6 +73,7 @@ type Account struct {
 	UID      string    `json:"uid"`    // the phone's name for this enrolment
 	Enrolled time.Time `json:"enrolled"`
 	token    string
+	keys     *keys // of a phone that signs
 }
 
 // Token is the device token. It is a secret.
@@ -200,14 +203,22 @@ func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error
 		return Account{}, fmt.Errorf("name the enrolment: %w", err)
 	}
 	a := Account{Server: qr.URL, Device: qr.Device, UID: hex.EncodeToString(uid), token: qr.Token}
+	if p.o.Signs {
+		if a.keys, err = newKeys(p.o.Verifies); err != nil {
+			return Account{}, err
+		}
+	}
 	var reply wire.EnrollmentCallback
-	err = p.step(StepEnrolled, "", a.Device, func() error {
-		return p.call(ctx, a, wire.ActionEnrol, wire.Enrollment{DeviceUID: a.UID, Info: p.o.Info}, &reply)
-	})
+	err = p.step(StepEnrolled, "", a.Device, func() error { return p.enrol(ctx, a, &reply) })
 	if err != nil {
 		return Account{}, fmt.Errorf("enrol: %w", err)
 	}
 	a.token, a.Enrolled = reply.Token, p.o.Clock.Now()
+	if a.keys != nil {
+		if a.keys.server, err = wire.ParseKey(reply.ServerKey); err != nil {
+			return Account{}, fmt.Errorf("enrol: the server's %w", err)
+		}
+	}
 	p.mu.Lock()
 	p.account = append(p.account, a)
 	p.mu.Unlock()

@@ -42,6 +42,7 @@ type Ring struct {
 	Error    string       `json:"error,omitempty"`
 
 	serial uint64
+	digest string // of what was signed by the server
 }
 
 // receive handles pushes, a few at a time, until the connection ends.
@@ -155,9 +156,17 @@ func (p *Phone) fetch(ctx context.Context, a Account, tx string) (fresh []Ring, 
 	p.signal()
 	p.mu.Unlock()
 	for _, one := range list.Pending {
+		digest := ""
+		if a.keys != nil {
+			signed := one
+			if one, digest, err = a.keys.server.CheckPrompt(signed.Challenge, a.Server, a.Device); err != nil {
+				p.note(Step{Name: StepIgnored, TxID: signed.TxID, Device: a.Device, Detail: err.Error()})
+				continue
+			}
+		}
 		r := Ring{
 			TxID: one.TxID, Device: a.Device, Server: a.Server, Mode: one.Mode, Items: one.Items,
-			Context: one.Context, Created: one.Created, Expires: one.Expires,
+			Context: one.Context, Created: one.Created, Expires: one.Expires, digest: digest,
 		}
 		if p.add(&r) {
 			fresh = append(fresh, r)
@@ -253,7 +262,13 @@ func (p *Phone) respond(ctx context.Context, r Ring, item string) error {
 		if r.Device != "" && r.Device != a.Device {
 			continue
 		}
-		err = p.call(ctx, a, wire.ActionResponse, wire.Response{TxID: r.TxID, SelectedItem: item}, nil)
+		body := wire.Response{TxID: r.TxID, SelectedItem: item}
+		if a.keys != nil {
+			if body.Signed, err = a.keys.answer(a, r, item); err != nil {
+				return err
+			}
+		}
+		err = p.call(ctx, a, wire.ActionResponse, body, nil)
 		var status *StatusError
 		if !errors.As(err, &status) || status.Status != http.StatusNotFound {
 			return err

@@ -23,8 +23,9 @@ type commands struct {
 	Worker   workerCmd   `cmd:"" help:"Run background jobs only, beside servers with COUNTERSIGN_WORKER=false."`
 	Demo     demoCmd     `cmd:"" help:"Try it: a server, a push service and a simulated phone on this machine, with nothing to set up."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the database schema up to date, and stop."`
-	Doctor   doctorCmd   `cmd:"" help:"Check settings, data directory, database and push credentials, and say what to do."`
+	Doctor   doctorCmd   `cmd:"" help:"Check settings, data directory, database, push credentials and mail server, and say what to do."`
 	Setup    setupCmd    `cmd:"" help:"Print a new one-time setup link for the first administrator."`
+	Rekey    rekeyCmd    `cmd:"" help:"Seal stored secrets with the current secret_key, so that old_secret_keys can be taken away. Servers go on meanwhile."`
 	Settings settingsCmd `cmd:"" name:"config" help:"Print the effective settings, with secrets hidden, and where each comes from."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -89,7 +89,7 @@ func (d *demoCmd) print(w io.Writer, r demo.Report) error {
 // show enrols the phone, opens its page and waits.
 func (d *demoCmd) show(e *env, stage *demo.Stage) error {
 	_, _ = fmt.Fprintln(e.err, "Adding the phone …")
-	p := stage.Phone(phone.Options{Info: wire.Info{Hostname: "Ada's phone"}})
+	p := stage.Phone(phone.Options{Signs: true, Verifies: true, Info: wire.Info{Hostname: "Ada's phone"}})
 	defer p.Close()
 	if err := stage.Enrol(e.ctx, p, nil); err != nil {
 		return err

@@ -58,8 +58,19 @@ func (d *doctorCmd) Run(e *env) error {
 	} else {
 		say("push", err, "The service account needs the role Firebase Cloud Messaging API Admin, and the API must be switched on.")
 	}
+	d.mail(e, c, say)
 	if bad {
 		return errSilent
 	}
 	return nil
+}
+
+// mail tries the mail server: the connection, its protection, the password.
+func (*doctorCmd) mail(e *env, c app.Config, say func(what string, err error, help string)) {
+	configured, err := app.CheckMail(e.ctx, c)
+	if !configured {
+		_, _ = fmt.Fprintln(e.out, "note  mail: no server (mail.host), so users are told of changes to their account by nobody.")
+		return
+	}
+	say("mail", err, "Look at mail.host, mail.port, mail.tls, mail.username and mail.password.")
 }

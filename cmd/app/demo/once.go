@@ -53,6 +53,7 @@ func (s *Stage) Once(ctx context.Context, began time.Time) (Report, error) {
 	var notes notes
 	var behaviour phone.Behaviour
 	p := s.Phone(phone.Options{
+		Signs: true, Verifies: true,
 		OnStep: notes.phone,
 		Behaviour: func(ctx context.Context, p *phone.Phone, ring phone.Ring) (string, error) {
 			return behaviour(ctx, p, ring)

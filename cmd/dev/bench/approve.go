@@ -62,22 +62,33 @@ func (w *world) approve(ctx context.Context, c *pair, p *person) (time.Duration,
 	if !strings.Contains(data["items"], string(w.item)) {
 		return 0, fmt.Errorf("the phone was sent %s, the browser shows %s", data["items"], w.item)
 	}
-	c.body = append(c.body[:0], `{"tx_id":"`...)
-	c.body = append(c.body, data["tx_id"]...)
-	c.body = append(c.body, `","selected_item":"`...)
-	c.body = append(c.body, w.item...)
-	c.body = append(c.body, `"}`...)
-	began := time.Now()
-	if err := c.phone.send("POST", p.path, p.phone, c.body); err != nil {
-		return 0, err
+	respond := w.respond
+	if w.signed {
+		respond = w.respondSigned
 	}
-	if _, err := c.phone.expect(204); err != nil {
+	began, err := respond(c, p, data["tx_id"])
+	if err != nil {
 		return 0, fmt.Errorf("answer: %w", err)
 	}
 	if _, err := c.browser.expect(302); err != nil {
 		return 0, fmt.Errorf("wait: %w", err)
 	}
 	return time.Since(began), nil
+}
+
+// respond sends the phone's answer, and tells when it did.
+func (w *world) respond(c *pair, p *person, tx string) (time.Time, error) {
+	c.body = append(c.body[:0], `{"tx_id":"`...)
+	c.body = append(c.body, tx...)
+	c.body = append(c.body, `","selected_item":"`...)
+	c.body = append(c.body, w.item...)
+	c.body = append(c.body, `"}`...)
+	began := time.Now()
+	if err := c.phone.send("POST", p.path, p.phone, c.body); err != nil {
+		return began, err
+	}
+	_, err := c.phone.expect(204)
+	return began, err
 }
 
 // ask sends the browser's one request and gives what the phone was sent.

@@ -18,6 +18,8 @@ type conn struct {
 	in   *bufio.Reader
 	out  []byte
 	body []byte
+
+	nonce string // the server's last, for proofs
 }
 
 // patience bounds every answer; a held request ends long before.
@@ -54,6 +56,7 @@ func (c *conn) send(method, path, head string, body []byte) error {
 var (
 	lengthName = []byte("Content-Length: ")
 	cookieName = []byte("Set-Cookie: ")
+	nonceName  = []byte("Dpop-Nonce: ")
 )
 
 // receive reads one answer. The body is good until the next call. cookie, if not nil, hears of each Set-Cookie.
@@ -89,6 +92,8 @@ func (c *conn) receive(cookie func(value string)) (status int, body []byte, err 
 			}
 		case bytes.HasPrefix(line, []byte("Transfer-Encoding:")):
 			return 0, nil, errors.New("the answer has no Content-Length")
+		case bytes.HasPrefix(line, nonceName):
+			c.nonce = string(line[len(nonceName):])
 		case cookie != nil && bytes.HasPrefix(line, cookieName):
 			cookie(string(line[len(cookieName):]))
 		}

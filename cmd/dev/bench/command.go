@@ -25,6 +25,7 @@ type Approvals struct {
 	Duration    time.Duration `default:"5s" help:"How long to measure approvals, and as long the raw limit, at each concurrency."`
 	Waiting     int           `default:"10000" help:"Logins that wait at once while memory is measured; 0 leaves it out."`
 	Skip        []string      `placeholder:"PART" enum:"process,delay,profile" help:"Leave out parts: process (RSS and start of the built binary), delay, profile."`
+	Mode        string        `default:"bearer" enum:"bearer,signed" help:"How phones answer: by their token, or by signatures (the phone then fetches what the server signed)."`
 	Stock       bool          `help:"Ask and wait in two requests, as authentik's own page does; ours needs one."`
 	Profile     string        `type:"path" placeholder:"FILE" help:"Write the CPU profile there."`
 	Dir         string        `type:"path" placeholder:"DIR" help:"Directory for the databases, on the disk that is to be measured; a temporary one is made in it."`

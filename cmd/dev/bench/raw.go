@@ -3,6 +3,8 @@ package bench
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -103,9 +105,14 @@ func (k *cook) fill(from []any, reuse bool) []any {
 		case json.RawMessage:
 			a = json.RawMessage(k.text(v))
 		case []byte:
-			if bytes.Equal(v, k.of.hash) {
+			switch {
+			case bytes.Equal(v, k.of.hash):
 				a = k.p.hash
-			} else {
+			case len(v) == sha256.Size: // a proof's
+				fresh := make([]byte, sha256.Size)
+				_, _ = rand.Read(fresh)
+				a = fresh
+			default:
 				a = k.text(v)
 			}
 		}

@@ -48,12 +48,13 @@ type person struct {
 	token   string // the device's
 	hash    []byte // of token
 	session uuid.UUID
-	key     string // key_hash of the session
-	browser string // header lines
-	phone   string // header lines
-	ask     []byte // body that asks the phone and waits
-	choose  []byte // body that asks only, as authentik's own page does
-	wait    []byte // body that waits only
+	key     string       // key_hash of the session
+	browser string       // header lines
+	phone   string       // header lines
+	ask     []byte       // body that asks the phone and waits
+	choose  []byte       // body that asks only, as authentik's own page does
+	wait    []byte       // body that waits only
+	signer  *wire.Signer // the phone's, where phones sign
 	pushed  chan map[string]string
 	looked  chan struct{}
 }
@@ -70,6 +71,7 @@ type world struct {
 	admin  *pgxpool.Pool
 	flow   uuid.UUID
 	item   []byte       // the number that every browser shows
+	signed bool         // phones sign their answers
 	stock  bool         // browsers ask and wait in two requests
 	looks  int          // reads of a browser's request before it waits, where it is one that only waits
 	next   atomic.Int64 // the first person whose login is not used up
@@ -81,8 +83,8 @@ type world struct {
 func (w *world) postmaster() int { return w.pg.PID() }
 
 // build starts everything. The database keeps to the disk as in production; connections is how many the raw limit needs.
-func build(ctx context.Context, dir string, connections int) (_ *world, err error) {
-	w := &world{dir: dir, trace: &tracer{}}
+func build(ctx context.Context, dir string, connections int, signed bool) (_ *world, err error) {
+	w := &world{dir: dir, trace: &tracer{}, signed: signed}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
@@ -98,7 +100,9 @@ func build(ctx context.Context, dir string, connections int) (_ *world, err erro
 	if w.admin, err = db.Open(ctx, w.pg.URL(), db.Options{MaxConns: 4, Name: "bench", StatementTimeout: -1}); err != nil {
 		return nil, err
 	}
-	w.invent()
+	if err := w.invent(); err != nil {
+		return nil, err
+	}
 	c := app.Defaults()
 	c.Listen, c.DataDir, c.Worker = "127.0.0.1:0", filepath.Join(dir, "keys"), false
 	c.Database.URL = w.pg.URL()
@@ -154,7 +158,7 @@ func (w *world) close() error {
 }
 
 // invent makes up the people.
-func (w *world) invent() {
+func (w *world) invent() error {
 	for i := range people {
 		p := &person{
 			name: fmt.Sprintf("person-%05d", i), user: 1000 + i, device: uuid.New(), token: secret.Token(40),
@@ -165,8 +169,14 @@ func (w *world) invent() {
 		p.phone = "User-Agent: authenticator/1.0 (ios 17.5)\r\nAccept: application/json\r\nAuthorization: Bearer " + p.token + "\r\n"
 		p.choose = fmt.Appendf(nil, `{"component":"%s","selected_challenge":{"device_class":"mobile","device_uid":"%s","challenge":{}}}`, validate.Component, p.device)
 		p.wait = fmt.Appendf(nil, `{"component":"%s","mobile":"%s"}`, validate.Component, p.device)
+		if w.signed {
+			if err := p.arm(); err != nil {
+				return err
+			}
+		}
 		w.people = append(w.people, p)
 	}
+	return nil
 }
 
 // populate writes the flow identification → validation → login, the users and their phones.
@@ -218,7 +228,7 @@ func (w *world) populate(ctx context.Context) error {
 				return fmt.Errorf("%s: %w", t.table, err)
 			}
 		}
-		return nil
+		return w.armed(ctx, tx)
 	})
 }
 

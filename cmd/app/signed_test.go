@@ -1,0 +1,48 @@
+package app_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/mobile/wire"
+	"countersign/simulator/browser"
+	"countersign/simulator/phone"
+)
+
+// A phone that signs goes the whole way: push, fetch, the server's signature, its own, release. Where the stage demands it,
+// a stock phone is turned away at the door.
+func TestSigningPhone(t *testing.T) {
+	t.Parallel()
+	n := start(t, nil)
+	stages := n.call(http.MethodGet, "/api/v3/stages/authenticator/mobile/", adminToken, nil)
+	_, rest, _ := strings.Cut(stages.body, `"pk":"`)
+	pk, _, _ := strings.Cut(rest, `"`)
+	if got := n.call(http.MethodPatch, "/api/v3/stages/authenticator/mobile/"+pk+"/", adminToken, map[string]any{"accepted_answers": "signed_user_verified"}); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	if got := n.call(http.MethodPatch, "/api/v3/stages/authenticator/mobile/"+pk+"/", adminToken, map[string]any{"accepted_answers": "anything"}); got.status != 400 {
+		t.Errorf("a level that is none: %d %s", got.status, got.body)
+	}
+	screen := &phone.Screen{}
+	p, account := n.enrolledAs(phone.Options{Signs: true, Verifies: true, Behaviour: phone.Approve(screen)})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	result, err := n.browser(screen.Show).Login(ctx, "akadmin", adminPassword)
+	if err != nil || result.Outcome != browser.Approved {
+		t.Fatalf("%v %+v\n%v", err, result, p.Timeline())
+	}
+	status, reply, err := p.Call(ctx, account, http.MethodPost, wire.ActionCheckIn, p.Info())
+	if err != nil || status != http.StatusNoContent {
+		t.Errorf("check in: %d %s %v", status, reply, err)
+	}
+	// The token alone is worth nothing.
+	if got := n.call(http.MethodPost, "/"+wire.Path(account.Device, wire.ActionCheckIn), account.Token(), p.Info()); got.status != http.StatusForbidden {
+		t.Errorf("with the token alone: %d %s", got.status, got.body)
+	}
+	if got := n.call(http.MethodGet, "/api/v3/core/users/me/", account.Token(), nil); got.status == http.StatusOK {
+		t.Errorf("with the token alone: %d %s", got.status, got.body)
+	}
+}

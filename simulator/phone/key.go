@@ -1,0 +1,114 @@
+package phone
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"countersign/mobile/wire"
+)
+
+// keys are those of one account. A real phone keeps the private ones in its hardware.
+type keys struct {
+	possession, verification *wire.Signer // verification may be nil
+	server                   wire.Key     // by which the phone knows its server
+
+	mu    sync.Mutex
+	nonce string // the server's last
+}
+
+func newKeys(verifies bool) (*keys, error) {
+	k := &keys{}
+	var err error
+	if k.possession, err = newSigner(); err == nil && verifies {
+		k.verification, err = newSigner()
+	}
+	return k, err
+}
+
+func newSigner() (*wire.Signer, error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	return wire.NewSigner(private)
+}
+
+// prove adds the proof of the possession key to a request, with the token bound to it once there is one.
+func (k *keys) prove(r *http.Request, action string, body []byte, token string, now time.Time) error {
+	k.mu.Lock()
+	nonce := k.nonce
+	k.mu.Unlock()
+	proof, err := k.possession.Prove(wire.Request{Method: r.Method, URL: r.URL.String(), Body: body, Token: token}, nonce, now)
+	if err != nil {
+		return err
+	}
+	r.Header.Set(wire.ProofHeader, proof)
+	if action != wire.ActionEnrol {
+		r.Header.Set("Authorization", wire.ProofScheme+" "+token)
+	}
+	return nil
+}
+
+// remember takes the nonce of a reply, and tells whether the request is to be tried again with it.
+func (k *keys) remember(res *http.Response) (stale bool) {
+	nonce := res.Header.Get(wire.NonceHeader)
+	if nonce == "" {
+		return false
+	}
+	k.mu.Lock()
+	k.nonce = nonce
+	k.mu.Unlock()
+	return res.StatusCode == http.StatusUnauthorized && strings.Contains(res.Header.Get("WWW-Authenticate"), "use_dpop_nonce")
+}
+
+// answer signs what the person chose: an approval by the key that asked for their finger, if the phone has it.
+func (k *keys) answer(a Account, r Ring, item string) (string, error) {
+	answer := wire.Answer{Server: a.Server, Device: a.Device, TxID: r.TxID, Digest: r.digest, Verb: wire.Approve, Item: item, Expires: r.Expires}
+	if item == wire.ItemDeny {
+		answer.Verb, answer.Item = wire.Deny, ""
+	}
+	if answer.Verb == wire.Approve && k.verification != nil {
+		return k.verification.SignAnswer(answer, wire.UseVerification)
+	}
+	return k.possession.SignAnswer(answer, wire.UsePossession)
+}
+
+// enrol takes the account's token, and brings its keys if it has some.
+func (p *Phone) enrol(ctx context.Context, a Account, reply *wire.EnrollmentCallback) error {
+	body := wire.Enrollment{DeviceUID: a.UID, Info: p.o.Info}
+	if a.keys != nil {
+		brought, err := a.keys.enrollment(a, p.o.Clock.Now())
+		if err != nil {
+			return err
+		}
+		body.Keys = brought
+	}
+	return p.call(ctx, a, wire.ActionEnrol, body, reply)
+}
+
+// enrollment are the public keys, with the proof of the second one.
+func (k *keys) enrollment(a Account, now time.Time) (*wire.EnrollmentKeys, error) {
+	possession, err := json.Marshal(k.possession.Key)
+	if err != nil {
+		return nil, err
+	}
+	out := &wire.EnrollmentKeys{Possession: possession}
+	if k.verification == nil {
+		return out, nil
+	}
+	if out.UserVerification, err = json.Marshal(k.verification.Key); err != nil {
+		return nil, err
+	}
+	out.VerificationProof, err = k.verification.Prove(wire.Request{
+		Method: http.MethodPost, URL: a.Server + wire.Path(a.Device, wire.ActionEnrol), Body: []byte(k.possession.Thumbprint), Token: a.token,
+	}, "", now)
+	return out, err
+}
