@@ -1,92 +1,42 @@
 package web
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"countersign/e2e/chromium"
 )
 
-// A tab is one page of a real browser, with what it complained about.
+// A tab is one page of a real browser, for one test.
 type tab struct {
-	t          testing.TB
-	ctx        context.Context
-	mu         sync.Mutex
-	complaints []string
+	*chromium.Tab
+	t testing.TB
 }
 
-// newBrowser starts Chromium, or skips the test where there is none; under CI=true its absence is a failure.
-func newBrowser(t testing.TB) context.Context {
+func newTab(t testing.TB, browser *chromium.Browser) *tab {
 	t.Helper()
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("no Chromium in PATH")
-		}
-		t.Skip("no Chromium in PATH: the pages are not tried in a browser")
-	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox, chromedp.ExecPath(path), chromedp.Flag("disable-dev-shm-usage", true), chromedp.DisableGPU)...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start Chromium: %v", err)
-	}
-	return ctx
-}
-
-func newTab(t testing.TB, browser context.Context) *tab {
-	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser)
-	t.Cleanup(cancel)
-	b := &tab{t: t, ctx: ctx}
-	err := chromedp.Listen(ctx, func(ev any) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		switch e := ev.(type) {
-		case *runtime.EventExceptionThrown:
-			b.complaints = append(b.complaints, "exception: "+e.ExceptionDetails.Text+" "+fmt.Sprint(e.ExceptionDetails.Exception))
-		case *log.EventEntryAdded:
-			// Failed requests are what some tests are about.
-			if e.Entry.Level == "error" && e.Entry.Source != "network" {
-				b.complaints = append(b.complaints, e.Entry.Text)
-			}
-		}
-	})
+	b, err := browser.NewTab("", chromium.Desktop)
 	if err != nil {
-		t.Fatalf("open tab: %v", err)
+		t.Fatal(err)
 	}
-	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, log.Enable, cdp.Empty{})
-		return err
-	}))
-	return b
+	t.Cleanup(b.Close)
+	return &tab{b, t}
 }
 
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
+	if err := b.Do(steps...); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -94,11 +44,11 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 // eval runs an expression and returns its value as JSON text.
 func (b *tab) eval(expression string) string {
 	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("JSON.stringify("+expression+") ?? 'undefined'"))
+	v, err := chromium.Value[json.RawMessage](b.Tab, expression)
 	if err != nil {
-		b.t.Fatalf("%s: %v", expression, err)
+		b.t.Fatal(err)
 	}
-	return v
+	return string(v)
 }
 
 // until waits for an expression to become true.
@@ -107,12 +57,12 @@ func (b *tab) until(expression string) {
 	deadline := time.Now().Add(15 * time.Second)
 	for {
 		// A navigation may take the page away under the question.
-		v, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		v, err := chromium.Value[bool](b.Tab, "Boolean("+expression+")")
 		if err == nil && v {
 			return
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("never true: %s (%v)\npage: %s\ncomplaints: %v", expression, err, b.eval("document.body.innerText"), b.complained())
+			b.t.Fatalf("never true: %s (%v)\npage: %s\ncomplaints: %v", expression, err, b.eval("document.body.innerText"), b.Complaints())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -146,22 +96,15 @@ func (b *tab) media(features ...string) {
 	for i := 0; i < len(features); i += 2 {
 		list = append(list, &emulation.MediaFeature{Name: features[i], Value: features[i+1]})
 	}
-	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: list})
-		return err
-	}))
-}
-
-func (b *tab) complained() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.complaints)
+	if _, err := chromium.Command(b.Tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: list}); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func TestKeyboardAlone(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	devices := validate(device("totp", "1", nil), phone("number_matching_2", "07", object{"expires": soon(time.Minute)}))
 	password := person("ak-stage-password", nil)
 	waits := 0
@@ -242,7 +185,7 @@ func TestKeyboardAlone(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("sent:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }
@@ -250,7 +193,7 @@ func TestKeyboardAlone(t *testing.T) {
 func TestServerAway(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	s := f.flow("login", step{challenge: identification(nil)}, step{challenge: person("ak-stage-password", nil)})
 
 	b.do(chromedp.Navigate(f.URL + "/if/flow/login/"))
@@ -279,13 +222,16 @@ func TestServerAway(t *testing.T) {
 	if n := len(s.sent()); n != 2 {
 		t.Errorf("%d answers arrived, want 2", n)
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }
 
 // A screen is one state of a page: where it is, what is typed once first has the focus, and the text that it shows then.
-type screen struct{ name, path, first, keys, ready string }
+type screen struct {
+	name, path, first, keys, ready string
+	set                            func() // what is true of the server then
+}
 
 func screens(f *fake) []screen {
 	dead := func(c, again object) step {
@@ -321,10 +267,11 @@ func screens(f *fake) []screen {
 		{name: "password-error", ready: "Invalid password", step: step{challenge: wrong(person("ak-stage-password", nil), "password", "invalid", "Invalid password")}},
 		{name: "remember", ready: "Yes, stay signed in", step: step{challenge: person("ak-stage-user-login", nil)}},
 		{name: "choose", ready: "Recovery code", step: step{challenge: validate(phone("number_matching_2", "47", nil), device("totp", "1", nil), device("static", "2", nil), device("sms", "3", nil))}},
-		{name: "configure", ready: "Protect your account", step: step{challenge: person("ak-stage-authenticator-validate", object{
+		{name: "configure", ready: "Phone app", step: step{challenge: person("ak-stage-authenticator-validate", object{
 			"device_challenges": []any{}, "configuration_stages": []object{
-				{"pk": "1", "name": "Countersign app", "verbose_name": "Mobile Authenticator", "meta_model_name": "m"},
-				{"pk": "2", "name": "One-time codes", "verbose_name": "TOTP Authenticator", "meta_model_name": "t"}}})}},
+				{"pk": "1", "name": "setup-mobile", "verbose_name": "Mobile Authenticator Setup Stage", "meta_model_name": "authentik_stages_authenticator_mobile.authenticatormobilestage"},
+				{"pk": "2", "name": "setup-totp", "verbose_name": "TOTP Authenticator Setup Stage", "meta_model_name": "authentik_stages_authenticator_totp.authenticatortotpstage"},
+				{"pk": "3", "name": "Company keys", "verbose_name": "A kind from the future", "meta_model_name": "x"}}})}},
 		{name: "totp", ready: "Enter your code", step: step{challenge: validate(device("totp", "1", nil))}},
 		{name: "totp-error", ready: "Invalid Token", first: "document.activeElement.name === 'code'", keys: "123 456" + kb.Enter,
 			step: step{totp, func(*call, object) object {
@@ -364,14 +311,12 @@ func screens(f *fake) []screen {
 	away := f.flow("away", step{challenge: identification(nil)})
 	away.fail = slices.Repeat([]int{503}, 1000)
 	f.data["/authenticators/mobile/018f6f7e-0000-7000-8000-00000000000a/enrollment_status/"] = object{"status": "waiting"}
-	account(f)
 	out = append(out, codeScreens(f)...)
+	out = append(out, otherScreens(f)...)
+	out = append(out, accountScreens(f)...)
 	return append(out, []screen{
 		{name: "away", path: "/if/flow/away/", ready: "The server is busy or starting."},
 		{name: "missing-flow", path: "/if/flow/none/", ready: "There is nothing here"},
-		{name: "user", path: "/if/user/", ready: "This one"},
-		{name: "user-remove", path: "/if/user/", ready: "cannot be undone", keys: kb.Enter,
-			first: "(document.querySelector('.danger')?.focus(), document.activeElement.innerText === 'Remove')"},
 		{name: "admin", path: "/if/admin/", ready: "Open the API browser"},
 		{name: "session-end", path: "/if/session-end/wiki/", ready: "Back into Team wiki"},
 		{name: "setup", path: "/if/setup/good/", ready: "Set the password"},
@@ -380,34 +325,58 @@ func screens(f *fake) []screen {
 	}...)
 }
 
-func account(f *fake) {
-	agent := func(app, system string) object {
-		return object{"user_agent": object{"family": app}, "os": object{"family": system}, "device": object{}, "string": ""}
+// faint lists the texts whose contrast is below WCAG 2.2's AA (1.4.3): 4.5:1, 3:1 for large ones. Disabled controls are exempt.
+const faint = `(() => {
+	const parts = (c) => (c.match(/[\d.]+/g) ?? []).map(Number);
+	const light = (c) => parts(c).slice(0, 3).map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+		.reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+	const ground = (e) => {
+		for (; e; e = e.parentElement) {
+			const c = getComputedStyle(e).backgroundColor;
+			if ((parts(c)[3] ?? 1) > 0) return c;
+		}
+		return "rgb(255, 255, 255)";
+	};
+	const out = [], walk = document.createTreeWalker(document.querySelector("dialog[open]") ?? document.body, NodeFilter.SHOW_TEXT);
+	for (let n; (n = walk.nextNode()); ) {
+		const e = n.parentElement;
+		if (!n.textContent.trim() || !e.checkVisibility() || e.closest("noscript, .sr, :disabled, [aria-disabled=true]")) continue;
+		const style = getComputedStyle(e), size = parseFloat(style.fontSize);
+		const [a, b] = [light(style.color), light(ground(e))].sort((x, y) => y - x);
+		const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+		const ratio = (a + 0.05) / (b + 0.05);
+		if (ratio < (large ? 3 : 4.5)) out.push(ratio.toFixed(2) + " " + n.textContent.trim());
 	}
-	info := func(platform, model, version string) object {
-		return object{"platform": platform, "os_version": version, "model": model, "hostname": model, "app_version": "1.4.0", "others": object{}}
+	return out;
+})()`
+
+// reaches goes through the page with Tab: every control gets the focus, and shows it.
+func (b *tab) reaches(name string) {
+	b.t.Helper()
+	const controls = `[...(document.querySelector("dialog[open]") ?? document).querySelectorAll("button, a[href], input, textarea, summary")]
+		.filter((e) => e.checkVisibility() && !e.disabled && !e.closest("[aria-hidden=true]"))`
+	b.eval("(window.reached = new Set(), document.activeElement.blur(), 0)")
+	n := b.eval(controls + ".length")
+	presses, _ := strconv.Atoi(n)
+	for range presses + 2 { // the page itself is one place more
+		b.keys(kb.Tab)
+		b.eval(`(window.reached.add(document.activeElement), document.activeElement !== document.body &&
+			getComputedStyle(document.activeElement).outlineStyle === "none" && (window.unseen = document.activeElement.outerHTML), 0)`)
 	}
-	list := func(items ...object) object { return object{"pagination": object{}, "results": items} }
-	f.data["/core/users/me/"] = object{"user": object{"pk": 7, "username": "ada.lovelace", "name": "Ada Lovelace", "email": "ada@example.org",
-		"avatar": "", "is_superuser": true}}
-	f.data["/stages/all/user_settings/"] = []object{
-		{"object_uid": "1", "component": "ak-user-settings-authenticator-mobile", "title": "Phone", "configure_url": "/flows/-/configure/1/"},
-		{"object_uid": "2", "component": "ak-user-settings-password", "title": "Password", "configure_url": "/flows/-/configure/2/"}}
-	f.data["/authenticators/mobile/"] = list(
-		object{"pk": "aa", "name": "Ada’s Pixel 9", "confirmed": true, "last_checkin": info("android", "Pixel 9", "16"), "last_checkin_at": soon(-3 * time.Hour)},
-		object{"pk": "bb", "name": "Old phone with a rather long name that somebody once gave it", "confirmed": true, "last_checkin": info("ios", "iPhone 12", "18.1")})
-	f.data["/core/authenticated_sessions/"] = list(
-		object{"uuid": "s2", "current": false, "user": 7, "user_agent": agent("Firefox", "Windows"), "last_ip": "2001:db8::8a2e:370:7334", "last_used": soon(-50 * time.Hour)},
-		object{"uuid": "s1", "current": true, "user": 7, "user_agent": agent("Chrome", "Linux"), "last_ip": "192.0.2.7", "last_used": soon(0)},
-		object{"uuid": "s3", "current": false, "user": 8, "user_agent": agent("Safari", "iOS"), "last_ip": "192.0.2.9", "last_used": soon(0)})
+	if got := b.eval(controls + ".filter((e) => !window.reached.has(e)).map((e) => e.outerHTML)"); got != "[]" {
+		b.t.Errorf("%s: Tab does not reach %s", name, got)
+	}
+	if got := b.eval("window.unseen ?? ''"); got != `""` {
+		b.t.Errorf("%s: the focus cannot be seen at %s", name, got)
+	}
 }
 
 // Every state at every width, light and dark: no complaint of the browser, no sideways scrolling, every control with a
-// name. With COUNTERSIGN_WEB_SCREENS=dir it leaves a picture of each.
+// name and in reach of the Tab key, every text with enough contrast. With COUNTERSIGN_WEB_SCREENS=dir it leaves a picture of each.
 func TestScreens(t *testing.T) {
 	t.Parallel()
 	dir := os.Getenv("COUNTERSIGN_WEB_SCREENS")
-	browser := newBrowser(t)
+	browser := chromium.StartFor(t)
 	f := newFake(t)
 	list := screens(f)
 	for _, size := range []struct{ w, h int64 }{{320, 640}, {390, 844}, {1280, 800}} {
@@ -426,6 +395,9 @@ func TestScreens(t *testing.T) {
 					flow.mu.Unlock()
 				}
 				f.mu.Unlock()
+				if s.set != nil {
+					s.set()
+				}
 				b.do(chromedp.Navigate(f.URL + s.path))
 				if s.first != "" {
 					b.until(s.first)
@@ -439,11 +411,17 @@ func TestScreens(t *testing.T) {
 					.filter((e) => !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).map((e) => e.outerHTML)`); got != "[]" {
 					t.Errorf("%s: controls without a name: %s", s.name, got)
 				}
+				if got := b.eval(faint); got != "[]" {
+					t.Errorf("%s %s: text that is hard to read: %s", s.name, scheme, got)
+				}
 				if dir != "" {
 					picture(b, filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", s.name, size.w, scheme)))
 				}
+				if size.w == 320 && scheme == "light" {
+					b.reaches(s.name)
+				}
 			}
-			for _, c := range b.complained() {
+			for _, c := range b.Complaints() {
 				t.Errorf("%d %s: the browser complained: %s", size.w, scheme, c)
 			}
 		}
@@ -452,7 +430,7 @@ func TestScreens(t *testing.T) {
 
 func picture(b *tab, path string) {
 	b.t.Helper()
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	png, err := b.FullPicture()
 	if err == nil {
 		err = os.WriteFile(path, png, 0o600)
 	}

@@ -1,16 +1,23 @@
 package web
 
 import (
-	"context"
+	"bytes"
+	"compress/zlib"
 	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"countersign/e2e/chromium"
 )
 
 const otpKey = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
@@ -58,11 +65,25 @@ func codeScreens(f *fake) []screen {
 	return out
 }
 
+// A device that takes no code for a while says so before one is typed, counts down, and says nothing any more then.
+func TestLockedDeviceCountsDown(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, chromium.StartFor(t))
+	f.flow("soon", step{challenge: validate(device("totp", "1", object{"device_name": "App", "locked_until": soon(3 * time.Second)}))})
+	f.flow("never", step{challenge: validate(device("totp", "1", object{"device_name": "App", "locked_until": soon(100 * 365 * 24 * time.Hour)}))})
+	b.do(chromedp.Navigate(f.URL + "/if/flow/soon/"))
+	b.until("/again in 0:0[1-4]\\.$/.test(document.querySelector('.notice')?.textContent ?? '')")
+	b.until("document.querySelector('.notice').hidden")
+	b.do(chromedp.Navigate(f.URL + "/if/flow/never/"))
+	b.until("document.querySelector('.notice')?.textContent.includes('no more codes from here')")
+}
+
 // Both set-ups with the keyboard alone.
 func TestSetUpWithTheKeyboard(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	app := appSetUp()
 	s := f.flow("set-up",
 		step{app, func(_ *call, body object) object {
@@ -122,28 +143,60 @@ func TestSetUpWithTheKeyboard(t *testing.T) {
 	if want := []string{`{"code":"999999"}`, `{"code":"012345"}`, `{}`}; !slices.Equal(got, want) {
 		t.Errorf("sent %s, want %s", got, want)
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
+}
+
+// drawn counts the pieces of text that a PDF draws: they end with ET (ISO 32000-1 §9.4.1).
+func drawn(t *testing.T, pdf []byte) int {
+	t.Helper()
+	n := 0
+	for _, part := range bytes.Split(pdf, []byte(">> stream\n"))[1:] {
+		r, err := zlib.NewReader(bytes.NewReader(part))
+		if err != nil {
+			continue // not compressed: no page
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatalf("read PDF: %v", err)
+		}
+		n += bytes.Count(text, []byte("\nET\n"))
+	}
+	return n
 }
 
 // On paper there are the codes and whose they are, in black on white, and nothing else.
 func TestPrintedCodes(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	f.flow("codes", step{challenge: recoveryCodes()})
 	b.media("prefers-color-scheme", "dark")
 	b.do(chromedp.Navigate(f.URL + "/if/flow/codes/"))
 	b.heading("Save your recovery codes")
-	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
-		return err
-	}))
+	if _, err := chromium.Command(b.Tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}); err != nil {
+		t.Fatal(err)
+	}
 	text := b.eval("document.body.innerText")
 	if !strings.Contains(text, "Recovery codes for ada.lovelace at Countersign") || !strings.Contains(text, "89ab-cdef-ghjk") ||
 		strings.Contains(text, "Cancel") || strings.Contains(text, "saved") || strings.Contains(text, "Not you?") {
 		t.Errorf("printed: %s", text)
+	}
+	paper, err := chromium.Command(b.Tab, page.PrintToPDF, page.PrintToPDFParams{PaperWidth: 8.27, PaperHeight: 11.69, PreferCSSPageSize: new(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(paper.Data, []byte("/Type /Page\n")); n != 1 {
+		t.Errorf("%d sheets of paper", n)
+	}
+	if n := drawn(t, paper.Data); n < 9 { // three lines, six codes
+		t.Errorf("%d pieces of text on paper", n)
+	}
+	if dir := os.Getenv("COUNTERSIGN_WEB_SCREENS"); dir != "" {
+		if err := os.WriteFile(filepath.Join(dir, "codes.pdf"), paper.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got := b.eval("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('.codes')).color]"); got != `["rgb(255, 255, 255)","rgb(0, 0, 0)"]` {
 		t.Errorf("colours: %s", got)

@@ -62,6 +62,19 @@
 //	    ctx.device    the DeviceChallenge, kept up to date
 //	    ctx.choose    back to the choice page; null when there is nothing to choose from
 //
+// # The account page
+//
+// /if/user/ shows the ways to confirm that it is you, of every kind in one list, and the sessions:
+//
+//	/core/users/me/ ─┐
+//	user_settings/ ──┼─▶ user.js ─┬─ devices.js ── owned.js   what the person has: authenticators/all/, and each kind's own list
+//	authenticators/ ─┘            │            └── way.js     what they can add: stages with a configure_url
+//	all/                          └─ sessions.js
+//
+// What is on it is shown in one go, so that nothing moves. A part that failed says so in its place, with a way to try
+// again. kind.js has the words for the kinds, for the flow page too; a kind that it does not know is shown by its
+// verbose name. Changes are PATCH and DELETE below /authenticators/<class>/<pk>/, after a question (dialog.js).
+//
 // # Rules of the scripts
 //
 // No markup from strings: dom.js makes elements and sets text, and the pages' Content-Security-Policy (with Trusted

@@ -51,12 +51,13 @@ type fake struct {
 	mu    sync.Mutex
 	flows map[string]*script
 	data  map[string]any // API path below /api/v3 → JSON
-	calls []string       // "DELETE /authenticators/mobile/…"
+	fail  map[string]int // "DELETE /authenticators/mobile/…" → status of its answers
+	calls []string       // "DELETE /authenticators/mobile/…", with the query
 }
 
 func newFake(t testing.TB) *fake {
 	t.Helper()
-	f := &fake{t: t, flows: map[string]*script{}, data: map[string]any{}}
+	f := &fake{t: t, flows: map[string]*script{}, data: map[string]any{}, fail: map[string]int{}}
 	w := newWeb(t)
 	mux := http.NewServeMux()
 	mux.Handle("/static/", w.Static())
@@ -187,10 +188,14 @@ func (f *fake) executor(rw http.ResponseWriter, r *http.Request) {
 func (f *fake) api(rw http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/api/v3")
 	f.mu.Lock()
-	f.calls = append(f.calls, r.Method+" "+path)
+	f.calls = append(f.calls, r.Method+" "+strings.TrimPrefix(r.URL.RequestURI(), "/api/v3"))
 	data, ok := f.data[path]
+	status := f.fail[r.Method+" "+path]
 	f.mu.Unlock()
 	switch {
+	case status != 0:
+		rw.Header().Set("X-authentik-id", "0f9a6f0e2b8c4e55a1d2c3b4a5968778")
+		send(rw, status, object{"detail": "Not allowed just now."})
 	case r.Method != http.MethodGet && r.Header.Get("X-authentik-CSRF") != "a-token":
 		send(rw, http.StatusForbidden, object{"detail": "CSRF Failed: CSRF token missing."})
 	case r.Method == http.MethodDelete:

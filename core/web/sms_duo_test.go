@@ -8,6 +8,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"countersign/e2e/chromium"
 )
 
 // sentOf is what was sent, a line each.
@@ -21,11 +23,47 @@ func sentOf(s *script) string {
 	return strings.Join(lines, "\n")
 }
 
+// otherScreens are the pages about text messages, Duo and passkeys.
+func otherScreens(f *fake) []screen {
+	number := person("ak-stage-authenticator-sms", object{"phone_number_required": true})
+	const stage = "018f6f7e-0000-7000-8000-00000000000d"
+	f.data["/stages/authenticator/duo/"+stage+"/enrollment_status/"] = object{"duo_response": "waiting"}
+	message := validate(device("sms", "7", object{"number": "••23"}), device("totp", "1", nil))
+	asks := step{validate(device("duo", "12", nil), device("totp", "1", nil)), func(s *call, _ object) object {
+		s.hold()
+		return nil
+	}}
+	key := validate(device("webauthn", "3", object{"challenge": "AAAA", "rpId": "login.example.org", "allowCredentials": []any{}}), device("totp", "1", nil))
+	open := "document.activeElement.className === 'choice'"
+	steps := []struct {
+		screen
+		step step
+	}{
+		{screen{name: "sms-add", ready: "With the country code"}, step{challenge: number}},
+		{screen{name: "sms-add-code", ready: "ends in 23"}, step{challenge: person("ak-stage-authenticator-sms", object{"phone_number_required": false, "sent_to": "••23"})}},
+		{screen{name: "sms", ready: "Send a new code", first: open, keys: kb.Enter}, step{message, func(*call, object) object { return selected(message) }}},
+		{screen{name: "duo-add", ready: "Waiting for the Duo app"}, step{challenge: person("ak-stage-authenticator-duo", object{
+			"activation_code": "duo://8LIRa5danrICkhHtkLxi-cKLu2DWzDYCmBwBHY2YzW5ZYnYaRxA", "stage_uuid": stage, "qr_code": enrolment()["qr_code"]})}},
+		{screen{name: "duo", ready: "Open Duo Mobile", first: open, keys: kb.Enter}, asks},
+		{screen{name: "passkey-add", ready: "Create a passkey"}, step{challenge: person("ak-stage-authenticator-webauthn", object{"registration": object{
+			"challenge": "AAAA", "rp": object{"id": "login.example.org", "name": "Countersign"}, "user": object{"id": "AAAA", "name": "ada", "displayName": "Ada"},
+			"pubKeyCredParams": []object{{"type": "public-key", "alg": -7}}}})}},
+		{screen{name: "passkey", ready: "do not work at this address", first: open, keys: kb.Enter}, step{challenge: key}},
+	}
+	var out []screen
+	for _, s := range steps {
+		f.flow(s.name, s.step)
+		s.path = "/if/flow/" + s.name + "/"
+		out = append(out, s.screen)
+	}
+	return out
+}
+
 // A number is added with the keyboard alone: what is wrong is said at its field, another number may be given.
 func TestAddingANumber(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	empty := person("ak-stage-authenticator-sms", object{"phone_number_required": true})
 	asked := person("ak-stage-authenticator-sms", object{"phone_number_required": false, "sent_to": "••23"})
 	s := f.flow("setup", step{empty, func(_ *call, body object) object {
@@ -77,7 +115,7 @@ func TestAddingANumber(t *testing.T) {
 	if got := sentOf(s); got != want {
 		t.Errorf("sent:\n%s\nwant:\n%s", got, want)
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }
@@ -85,11 +123,11 @@ func TestAddingANumber(t *testing.T) {
 func TestSigningInByTextMessage(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	offered := validate(device("sms", "7", object{"number": "••23"}))
 	sends := 0
 	s := f.flow("login", step{offered, func(_ *call, body object) object {
-		if body["selected_challenge"] != nil {
+		if body["selected_challenge"] != nil && body["code"] == nil {
 			sends++
 			if sends == 1 {
 				return selected(validate(device("sms", "7", object{"number": "••23", "again": soon(3 * time.Second)})))
@@ -114,10 +152,42 @@ func TestSigningInByTextMessage(t *testing.T) {
 	b.until("document.querySelector('.error:not(:empty)')?.textContent.startsWith('This code is not right')")
 	b.keys("012345" + kb.Enter)
 	b.until("location.pathname === '/arrived'")
-	if n := len(s.sent()); n != 4 {
-		t.Errorf("sent:\n%s", sentOf(s))
+	const chosen = `"selected_challenge":{"challenge":{},"device_class":"sms","device_uid":"7"}}`
+	if got := sentOf(s); got != "{"+chosen+"\n{"+chosen+"\n"+`{"code":"111111",`+chosen+"\n"+`{"code":"012345",`+chosen {
+		t.Errorf("sent:\n%s", got)
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
+		t.Errorf("the browser complained: %v", c)
+	}
+}
+
+// A message may arrive before the provider's word that it took it, and a phone's keyboard fills its code in at once.
+func TestTextMessageBeforeItsReceipt(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, chromium.StartFor(t))
+	offered := validate(device("sms", "7", object{"number": "••23"}))
+	s := f.flow("login", step{offered, func(c *call, body object) object {
+		if body["code"] == nil {
+			c.hold()
+			return selected(offered)
+		}
+		return nil
+	}})
+	b.do(chromedp.Navigate(f.URL + "/if/flow/login/"))
+	b.until("document.activeElement.name === 'code'")
+	b.keys("012345" + kb.Enter)
+	if b.heading("Enter the code we sent"); len(s.sent()) > 1 {
+		t.Errorf("the code overtook the choice:\n%s", sentOf(s))
+	}
+	s.mu.Lock()
+	close(s.held)
+	s.mu.Unlock()
+	b.until("location.pathname === '/arrived'")
+	if n := len(s.sent()); n != 2 {
+		t.Errorf("%d answers arrived, want 2:\n%s", n, sentOf(s))
+	}
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }
@@ -125,7 +195,7 @@ func TestSigningInByTextMessage(t *testing.T) {
 func TestAddingDuo(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	const stage = "018f6f7e-0000-7000-8000-00000000000d"
 	shown := person("ak-stage-authenticator-duo", object{
 		"activation_barcode": "https://api-1.duosecurity.com/frame/qr?value=x", "activation_code": "duo://8LIRa5danrICkhHtkLxi-cKLu2DWzDYCmBwBHY2YzW5ZYnYaRxA",
@@ -146,7 +216,7 @@ func TestAddingDuo(t *testing.T) {
 	if got := sentOf(s); got != "{}" {
 		t.Errorf("sent %s", got)
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }
@@ -154,7 +224,7 @@ func TestAddingDuo(t *testing.T) {
 func TestSigningInByDuo(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	offered := validate(device("duo", "12", object{"device_name": "Duo Authenticator"}), device("totp", "1", nil))
 	answers := []object{
 		wrong(offered, "duo", "waiting", "Waiting for push answer"),
@@ -194,7 +264,7 @@ func TestSigningInByDuo(t *testing.T) {
 	if got := sentOf(s); got != strings.TrimSuffix(strings.Repeat("{\"duo\":12}\n", 5), "\n") {
 		t.Errorf("sent:\n%s", got)
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }

@@ -1,20 +1,20 @@
 package web
 
 import (
-	"slices"
-
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"countersign/e2e/chromium"
 )
 
 // Every outcome of asking a phone, as the browser sees it.
 func TestPhoneOutcomes(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	devices := validate(phone("number_matching_2", "47", object{"expires": soon(time.Minute)}))
 	asked, waits := 0, 0
 	outcome := []object{
@@ -70,7 +70,7 @@ func TestPhoneOutcomes(t *testing.T) {
 	b.heading("You were not let in")
 	b.until("document.activeElement.id === 'heading'")
 	counts(4)
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }
@@ -79,7 +79,7 @@ func TestPhoneOutcomes(t *testing.T) {
 func TestPhoneAsksAnotherNumber(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	old, current := validate(phone("number_matching_2", "47", object{"answer_window": 60})), validate(phone("number_matching_2", "11", object{"answer_window": 60}))
 	s := f.flow("login", step{old, func(s *call, body object) object {
 		if body["selected_challenge"] != nil {
@@ -104,7 +104,7 @@ func TestPhoneAsksAnotherNumber(t *testing.T) {
 func TestEnrolment(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	status := "/authenticators/mobile/018f6f7e-0000-7000-8000-00000000000a/enrollment_status/"
 	f.data[status] = object{"status": "waiting"}
 	s := f.flow("setup", step{challenge: enrolment()})
@@ -139,7 +139,7 @@ func TestEnrolment(t *testing.T) {
 	f.flow("old", step{challenge: old})
 	b.do(chromedp.Navigate(f.URL + "/if/flow/old/"))
 	b.heading("This code is over")
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
 	}
 }
@@ -148,7 +148,7 @@ func TestEnrolment(t *testing.T) {
 func TestOddAnswers(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	b := newTab(t, newBrowser(t))
+	b := newTab(t, chromium.StartFor(t))
 	to := func(target string) step {
 		return step{challenge: object{"type": "redirect", "component": "xak-flow-redirect", "to": target}}
 	}
@@ -186,76 +186,8 @@ func TestOddAnswers(t *testing.T) {
 	if got := b.eval("document.querySelector('[name=uid_field]').value"); got != `"ada"` {
 		t.Errorf("what was typed is gone: %s", got)
 	}
-	if c := b.complained(); len(c) > 0 {
+	if c := b.Complaints(); len(c) > 0 {
 		t.Errorf("the browser complained: %v", c)
-	}
-}
-
-func TestAccount(t *testing.T) {
-	t.Parallel()
-	f := newFake(t)
-	b := newTab(t, newBrowser(t))
-	account(f)
-	called := func(call string) bool {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		return slices.Contains(f.calls, call)
-	}
-	b.do(chromedp.Navigate(f.URL + "/if/user/"))
-	b.until("document.querySelectorAll('.row').length === 4") // two phones, two sessions of this person
-	if got := b.eval("document.querySelector('.section a').pathname"); got != `"/flows/-/configure/1/"` {
-		t.Errorf("Add a phone leads to %s", got)
-	}
-	b.tabTo("Rename")
-	b.keys(kb.Enter)
-	b.until("document.activeElement.name === 'name'")
-	b.keys("Work phone" + kb.Enter)
-	b.until("!document.querySelector('dialog') && document.activeElement.textContent === 'Phones'")
-	if !called("PATCH /authenticators/mobile/aa/") {
-		t.Errorf("no rename among %v", f.calls)
-	}
-
-	b.tabTo("Remove")
-	b.keys(kb.Enter)
-	b.until("document.querySelector('dialog')?.textContent.includes('cannot be undone')")
-	b.keys(kb.Escape)
-	b.until("!document.querySelector('dialog')")
-	if called("DELETE /authenticators/mobile/aa/") {
-		t.Error("Escape removed the phone")
-	}
-	b.tabTo("Remove")
-	b.keys(kb.Enter)
-	b.until("document.querySelector('dialog')")
-	f.mu.Lock()
-	f.data["/authenticators/mobile/"] = object{"results": []object{}}
-	f.mu.Unlock()
-	b.tabTo("Remove")
-	b.keys(kb.Enter)
-	b.until("document.body.innerText.includes('No phone yet.')")
-	if !called("DELETE /authenticators/mobile/aa/") {
-		t.Errorf("no removal among %v", f.calls)
-	}
-	b.tabTo("End")
-	b.keys(kb.Enter)
-	b.until("document.querySelector('dialog')")
-	b.tabTo("End it")
-	b.keys(kb.Enter)
-	b.until("!document.querySelector('dialog')")
-	if !called("DELETE /core/authenticated_sessions/s2/") {
-		t.Errorf("no end of the session among %v", f.calls)
-	}
-	if c := b.complained(); len(c) > 0 {
-		t.Errorf("the browser complained: %v", c)
-	}
-
-	// Signed out meanwhile: on to the login, and back here afterwards.
-	f.mu.Lock()
-	delete(f.data, "/core/users/me/")
-	f.mu.Unlock()
-	b.do(chromedp.Navigate(f.URL + "/if/user/"))
-	b.until("location.pathname === '/flows/-/default/authentication/'")
-	if got := b.eval("location.search"); got != `"?next=%2Fif%2Fuser%2F"` {
-		t.Errorf("query: %s", got)
 	}
 }
 

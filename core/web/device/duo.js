@@ -4,13 +4,13 @@
 //
 // A new question is always a person's act. An approval is not seen here: the executor goes on by itself.
 import { h, s, icon } from "../flow/dom.js";
+import { given } from "../flow/kind.js";
 import { pause } from "../flow/api.js";
 
 const pace = 1000; // ms between two waits at the least, whatever the server answers
 
 export function label(device) {
-  const name = device.challenge.device_name;
-  return { name: "Duo", hint: name && name !== "Duo Authenticator" ? name : "Asks the Duo app on your phone", icon: "phone" };
+  return { name: "Duo", hint: given("duo", device.challenge.device_name) ?? "Asks the Duo app on your phone", icon: "phone" };
 }
 
 export default function render(ctx) {

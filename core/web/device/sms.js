@@ -15,15 +15,18 @@ export default function render(ctx) {
   const page = codePage(ctx, {
     heading: "Enter the code we sent", label: "Code", attributes: { pattern: "[0-9 ]*" },
     hint: `It comes as a text message${end ? ` to the number that ends in ${end}` : ""}.`,
+    after: () => sending, // the message may be here before the provider's word of it is
   });
   const again = h("button", { type: "button", class: "plain", text: "Send a new code", on: { click: () => send(true) } });
   ctx.root.append(h("ul", { class: "links" }, h("li", {}, again)));
   let asked = false; // until the code is asked for, the server's "Empty response" is no complaint
+  let sending = null; // the request for a code, under way
 
   async function send(anew) {
     again.disabled = true;
     asked = false;
-    const answer = await ctx.submit({ selected_challenge: { device_class, device_uid, challenge: {} } }, { quiet: true });
+    sending = ctx.submit({ selected_challenge: { device_class, device_uid, challenge: {} } }, { quiet: true });
+    const answer = await sending;
     asked = true;
     if (anew && answer && !answer.response_errors?.selected_challenge) ctx.announce("A new code was sent.");
     wait();

@@ -18,6 +18,6 @@ export default function render(ctx) {
   const warned = warning(ctx.device.challenge);
   return codePage(ctx, {
     heading: "Enter a recovery code", label: "Recovery code", hint: ["Each code works once.", warned].filter(Boolean).join(" "),
-    attributes: { inputmode: "text", autocomplete: "off" },
+    attributes: { class: "code letters", inputmode: "text", autocomplete: "off" },
   });
 }

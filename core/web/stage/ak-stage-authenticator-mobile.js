@@ -15,7 +15,7 @@ export default function render({ challenge, root, signal, submit, heading, annou
 
   root.append(
     h("ol", { class: "steps" },
-      h("li", { text: "Open the authenticator app on your phone." }),
+      h("li", { text: "On your phone, open the app that approves your sign-ins. If you have none, ask your administrator which one it is." }),
       h("li", { text: "Choose to add an account there." }),
       h("li", { text: safeImage ? "Point its camera at this code." : "Copy the code below into it." })),
     ...(safeImage ? [h("div", { class: "qr" }, h("img", { src: challenge.qr_code, alt: "QR code to add this account to the app" }))] : []),

@@ -8,10 +8,11 @@ export default function render({ challenge, root, submit, heading, announce }) {
   const codes = challenge.codes.map((c) => c.match(/.{1,4}/g).join("-"));
   const brand = document.getElementById("brand").textContent;
   const account = challenge.pending_user;
+  const day = new Date().toLocaleDateString("en", { dateStyle: "long" });
   const page = form({ action: "I have saved them", send: () => submit({}) });
 
   function download() {
-    const text = `Recovery codes for ${account} at ${brand}\n${location.origin}\n${new Date().toLocaleDateString()}\n\nEach code works once.\n\n${codes.join("\n")}\n`;
+    const text = `Recovery codes for ${account} at ${brand}\n${location.origin}\nMade on ${day}\n\nEach code works once.\n\n${codes.join("\n")}\n`;
     const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
     h("a", { href: url, download: "recovery-codes.txt" }).click();
     setTimeout(() => URL.revokeObjectURL(url), 1000);
@@ -22,8 +23,10 @@ export default function render({ challenge, root, submit, heading, announce }) {
     h("p", { text: "If you lose your phone, one of these codes lets you sign in instead. Each works once. Put them where you find them without your phone, and nobody else does." }),
     h("p", { class: "notice", text: "They are shown only now. Nobody can show them to you again." }),
     h("div", { class: "sheet" },
-      h("p", { class: "print-only", text: `Recovery codes for ${account} at ${brand}, ${location.host}. Each works once.` }),
-      h("ul", { class: "codes mono", "aria-label": "Recovery codes" }, codes.map((c) => h("li", { text: c })))),
+      h("p", { class: "print-only title", text: `Recovery codes for ${account} at ${brand}` }),
+      h("p", { class: "print-only", text: `For signing in at ${location.host} without a phone. Made on ${day}.` }),
+      h("ul", { class: "codes mono", "aria-label": "Recovery codes" }, codes.map((c) => h("li", { text: c }))),
+      h("p", { class: "print-only", text: "Each code works once. Keep this page where only you find it." })),
     h("div", { class: "actions thirds" },
       copyButton("Copy", () => codes.join("\n")),
       h("button", { type: "button", class: "button", text: "Download", on: { click: download } }),

@@ -1,5 +1,6 @@
 // The second factor: which of the person's devices, then that device's own page; or, without any, which kind to set up.
 import { h, icon } from "../flow/dom.js";
+import { kind, classOf } from "../flow/kind.js";
 
 export default function render(ctx) {
   let challenge = ctx.challenge;
@@ -55,8 +56,13 @@ export default function render(ctx) {
     root.append(h("p", { text: "Signing in here needs a second step. Choose what to set up." }));
     const error = h("p", { class: "notice bad", role: "alert" });
     inner = { update: (c) => (error.textContent = Object.values(c.response_errors ?? {}).flat().map((e) => e.string).join(" ")) };
-    choices(stages.map((s) => ({ name: s.name, hint: s.verbose_name !== s.name && s.verbose_name, icon: "shield",
-      go: () => ctx.submit({ selected_stage: s.pk }) })));
+    const classes = stages.map((s) => classOf(s.meta_model_name));
+    choices(stages.map((s, i) => {
+      const words = kind(classes[i], s.name);
+      // Two of a kind are told apart by the names that the administrator gave them.
+      const twin = classes.filter((c) => c === classes[i]).length > 1 && words.name !== s.name;
+      return { ...words, name: twin ? `${words.name}: ${s.name}` : words.name, go: () => ctx.submit({ selected_stage: s.pk }) };
+    }));
     root.append(error);
   }
 

@@ -1,41 +1,32 @@
 // Where the person is signed in.
 import { h, icon } from "../flow/dom.js";
 import { api } from "../flow/api.js";
+import { section, dotted } from "./section.js";
 import { ago } from "./time.js";
 import { ask } from "./dialog.js";
 
-export async function sessions(page, me) {
-  const body = page.section("Where you are signed in");
-  const heading = body.parentElement.querySelector("h2");
-  heading.tabIndex = -1;
-
-  async function load(focus) {
-    try {
+/** Returns {elements, load}. */
+export function sessions(page, me) {
+  const list = section(page, {
+    title: "Where you are signed in",
+    async read() {
       const { results } = await api("GET",
         `/core/authenticated_sessions/?user__username=${encodeURIComponent(me.username)}&ordering=-last_used&page_size=100`);
-      list(results.filter((s) => s.user === me.pk).sort((a, b) => b.current - a.current));
-    } catch (failure) {
-      if (!page.signedOut(failure)) body.replaceChildren(h("p", { class: "notice bad", role: "alert", text: failure.message }));
-    }
-    if (focus) heading.focus(); // the button that was pressed is gone
-  }
+      return results.filter((s) => s.user === me.pk).sort((a, b) => b.current - a.current);
+    },
+    show: (all) => [all.length ? h("ul", { class: "rows", role: "list" }, all.map(row)) : h("p", { text: "No session is on record." })],
+  });
 
-  function list(all) {
-    if (!all.length) {
-      body.replaceChildren(h("p", { text: "No session is on record." }));
-      return;
-    }
-    body.replaceChildren(h("ul", { class: "rows" }, all.map((s) => {
-      const name = browser(s);
-      return h("li", { class: "row" }, icon("screen"),
-        h("div", { class: "what" },
-          h("strong", {}, name, s.current && h("span", { class: "badge", text: "This one" })),
-          h("small", { text: [s.last_ip, s.geo_ip?.city, s.geo_ip?.country, `used ${ago(s.last_used)}`].filter(Boolean).join(" · ") })),
-        !s.current && h("div", { class: "does" }, h("button", {
-          type: "button", class: "button small", text: "End", "aria-label": `End the session of ${name}, ${s.last_ip}`,
-          on: { click: () => end(s, name) },
-        })));
-    })));
+  function row(s) {
+    const name = browser(s);
+    return h("li", { class: "row" }, icon("screen"),
+      h("div", { class: "what" },
+        h("strong", {}, h("span", { text: name }), s.current && h("span", { class: "badge", text: "This one" })),
+        h("small", { text: dotted(s.last_ip, s.geo_ip?.city, s.geo_ip?.country, `used ${ago(s.last_used)}`) })),
+      !s.current && h("div", { class: "does" }, h("button", {
+        type: "button", class: "button small", text: "End", "aria-label": `End the session of ${name}, ${s.last_ip}`,
+        on: { click: () => end(s, name) },
+      })));
   }
 
   async function end(session, name) {
@@ -46,10 +37,10 @@ export async function sessions(page, me) {
     });
     if (!done) return;
     page.announce("The session was ended.");
-    load(true);
+    list.load(true);
   }
 
-  load(false);
+  return { elements: [list.element], load: list.load };
 }
 
 function browser({ user_agent: ua }) {
