@@ -5,14 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // ErrMissing says that there is no Chromium on this machine.
@@ -43,6 +48,21 @@ func Start() (*Browser, error) {
 		return nil, fmt.Errorf("start Chromium: %w", err)
 	}
 	return b, nil
+}
+
+// StartFor is Start for a test, which is skipped where there is no Chromium; with CI=true that fails it. Chromium ends with
+// the test.
+func StartFor(t testing.TB) *Browser {
+	t.Helper()
+	b, err := Start()
+	if errors.Is(err, ErrMissing) && os.Getenv("CI") != "true" {
+		t.Skip("no browser to drive: " + err.Error())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
 }
 
 func find() (string, error) {
@@ -100,11 +120,10 @@ func open(parent context.Context, base string, size Size, o ...chromedp.ContextO
 		if size.Touch {
 			options = append(options, chromedp.EmulateMobile, chromedp.EmulateTouch)
 		}
-		err = chromedp.Do(ctx, chromedp.EmulateViewport(size.Width, size.Height, options...),
-			chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-				_, err := cdp.Call(ctx, t, log.Enable, cdp.Empty{})
-				return err
-			}))
+		err = t.Do(chromedp.EmulateViewport(size.Width, size.Height, options...))
+	}
+	if err == nil {
+		_, err = Command(t, log.Enable, cdp.Empty{})
 	}
 	if err != nil {
 		cancel()
@@ -138,15 +157,25 @@ func (t *Tab) Complaints() []string {
 func (t *Tab) Close() { t.cancel() }
 
 // Open goes to a path of the server.
-func (t *Tab) Open(path string) error { return t.do(chromedp.Navigate(t.base + path)) }
+func (t *Tab) Open(path string) error { return t.Do(chromedp.Navigate(t.base + path)) }
 
 // Reload loads the page anew.
-func (t *Tab) Reload() error { return t.do(chromedp.Reload()) }
+func (t *Tab) Reload() error { return t.Do(chromedp.Reload()) }
 
-func (t *Tab) do(steps ...chromedp.Action[chromedp.Void]) error {
+// Do takes steps, together within ten seconds.
+func (t *Tab) Do(steps ...chromedp.Action[chromedp.Void]) error {
 	ctx, cancel := context.WithTimeout(t.ctx, stepLimit)
 	defer cancel()
 	return chromedp.Do(ctx, steps...)
+}
+
+// Command sends one command of the DevTools protocol, for what has no method here.
+func Command[P, R any](t *Tab, c cdp.Command[P, R], p P) (out R, err error) {
+	err = t.Do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) (err error) {
+		out, err = cdp.Call(ctx, target, c, p)
+		return err
+	}))
+	return out, err
 }
 
 // Value evaluates a script expression; promises are awaited.
@@ -176,7 +205,16 @@ func (t *Tab) Path() (string, error) { return Value[string](t, "location.pathnam
 func (t *Tab) Focus() (string, error) { return Value[string](t, "document.activeElement?.name ?? ''") }
 
 // Keys presses keys where the focus is.
-func (t *Tab) Keys(keys string) error { return t.do(chromedp.KeyEvent(keys)) }
+func (t *Tab) Keys(keys string) error { return t.Do(chromedp.KeyEvent(keys)) }
+
+// Enter puts a text in where the focus is, as a paste does, and presses Enter. Keys would be a message to the browser for
+// each half of a key.
+func (t *Tab) Enter(text string) error {
+	if _, err := Command(t, input.InsertText, input.InsertTextParams{Text: text}); err != nil {
+		return err
+	}
+	return t.Keys(kb.Enter)
+}
 
 // Click clicks the middle of the first button or link whose text begins so, where a person would.
 func (t *Tab) Click(text string) error {
@@ -193,7 +231,7 @@ func (t *Tab) Click(text string) error {
 	if at == nil {
 		return fmt.Errorf("no button or link %q to click", text)
 	}
-	return t.do(chromedp.MouseClickXY(at.X, at.Y))
+	return t.Do(chromedp.MouseClickXY(at.X, at.Y))
 }
 
 // Overflows tells whether the page is wider than the tab.
@@ -206,4 +244,20 @@ func (t *Tab) Picture() ([]byte, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, stepLimit)
 	defer cancel()
 	return chromedp.Run(ctx, chromedp.CaptureScreenshot())
+}
+
+// FullPicture is a PNG of the whole page, also of what lies below.
+func (t *Tab) FullPicture() ([]byte, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, stepLimit)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.FullScreenshot(100))
+}
+
+// Header has every request of the tab carry a header, until it is set anew.
+func (t *Tab) Header(name, value string) error {
+	if _, err := Command(t, network.Enable, network.EnableParams{}); err != nil {
+		return err
+	}
+	_, err := Command(t, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{name: value}})
+	return err
 }

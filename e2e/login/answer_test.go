@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"countersign/e2e/chromium"
+	"countersign/e2e/scene"
 	"countersign/e2e/testbed"
 	"countersign/mobile/wire"
 	"countersign/simulator/phone"
@@ -17,11 +18,11 @@ var _ = Describe("The phone answers", Label("main-job"), func() {
 	DescribeTable("approve: the browser goes on by itself", func(ctx SpecContext, size chromium.Size) {
 		p := newPhone("Pixel")
 		s := newScene(ctx, server, p)
-		tab := s.tab(size)
-		s.logIn(tab)
+		tab := s.Tab(size)
+		s.LogIn(tab)
 		ring, shown := answerable(ctx, tab, p)
-		noOverflow(tab)
-		s.outside(tab)
+		scene.NoOverflow(tab)
+		s.Outside(tab)
 
 		By("the phone shows where and what")
 		Expect(ring.Mode).To(Equal(wire.NumberMatching3))
@@ -35,14 +36,14 @@ var _ = Describe("The phone answers", Label("main-job"), func() {
 		By("the push tells nothing to those on its way")
 		Expect(sends(p)).To(HaveLen(1))
 		push := string(sends(p)[0].Request)
-		Expect(push).NotTo(ContainSubstring(s.person.Username))
+		Expect(push).NotTo(ContainSubstring(s.Person.Username))
 		for _, item := range ring.Items {
 			Expect(push).NotTo(ContainSubstring(`"` + item + `"`))
 		}
 
 		Expect(p.Answer(ctx, ring.TxID, shown)).To(Succeed())
-		s.inside(tab)
-		noOverflow(tab)
+		s.Inside(tab)
+		scene.NoOverflow(tab)
 	},
 		Entry("on a desktop", SpecTimeout(specLimit), chromium.Desktop),
 		Entry("on a phone's browser", SpecTimeout(specLimit), chromium.Phone),
@@ -51,34 +52,34 @@ var _ = Describe("The phone answers", Label("main-job"), func() {
 	It("deny: the login is over, and nothing more is sent", SpecTimeout(specLimit), func(ctx SpecContext) {
 		p := newPhone("Pixel")
 		s := newScene(ctx, server, p)
-		tab := s.tab(chromium.Phone)
-		s.logIn(tab)
+		tab := s.Tab(chromium.Phone)
+		s.LogIn(tab)
 		ring, shown := answerable(ctx, tab, p)
 		Expect(p.Answer(ctx, ring.TxID, wire.ItemDeny)).To(Succeed())
 		Eventually(tab.Heading).Should(Equal("You were not let in"))
-		noOverflow(tab)
-		s.outside(tab)
+		scene.NoOverflow(tab)
+		s.Outside(tab)
 
 		By("a second thought counts for nothing")
 		Expect(p.Answer(ctx, ring.TxID, shown)).To(MatchError(ContainSubstring("404")))
-		s.outside(tab)
+		s.Outside(tab)
 		Expect(sends(p)).To(HaveLen(1))
 	})
 
 	It("wrong number: nobody is let in, and a new try works", SpecTimeout(specLimit), func(ctx SpecContext) {
 		p := newPhone("Pixel")
 		s := newScene(ctx, server, p)
-		tab := s.tab(chromium.Desktop)
-		s.logIn(tab)
+		tab := s.Tab(chromium.Desktop)
+		s.LogIn(tab)
 		ring, shown := answerable(ctx, tab, p)
 		wrong := ring.Items[slices.IndexFunc(ring.Items, func(item string) bool { return item != shown })]
 		Expect(p.Answer(ctx, ring.TxID, wrong)).To(Succeed())
 		Eventually(tab.Heading).Should(Equal("That was the wrong number"))
-		s.outside(tab)
+		s.Outside(tab)
 
 		By("the right one afterwards counts for nothing")
 		Expect(p.Answer(ctx, ring.TxID, shown)).To(MatchError(ContainSubstring("404")))
-		s.outside(tab)
+		s.Outside(tab)
 
 		By("the phone is asked again only when the person wants it")
 		Expect(sends(p)).To(HaveLen(1))
@@ -86,7 +87,7 @@ var _ = Describe("The phone answers", Label("main-job"), func() {
 		again, shown := answerable(ctx, tab, p)
 		Expect(again.TxID).NotTo(Equal(ring.TxID))
 		Expect(p.Answer(ctx, again.TxID, shown)).To(Succeed())
-		s.inside(tab)
+		s.Inside(tab)
 	})
 
 	Context("with a short answer window", Ordered, func() {
@@ -102,13 +103,13 @@ var _ = Describe("The phone answers", Label("main-job"), func() {
 		It("expiry: the page says so, and a late answer counts for nothing", SpecTimeout(specLimit), func(ctx SpecContext) {
 			p := newPhone("Pixel")
 			s := newScene(ctx, short, p)
-			tab := s.tab(chromium.Phone)
-			s.logIn(tab)
+			tab := s.Tab(chromium.Phone)
+			s.LogIn(tab)
 			ring, shown := answerable(ctx, tab, p)
 			Eventually(tab.Heading).Should(Equal("No answer came"))
-			noOverflow(tab)
+			scene.NoOverflow(tab)
 			Expect(p.Answer(ctx, ring.TxID, shown)).To(MatchError(ContainSubstring("404")))
-			s.outside(tab)
+			s.Outside(tab)
 			Eventually(func() phone.State {
 				r, _ := p.Ring(ring.TxID)
 				return r.State
@@ -117,7 +118,7 @@ var _ = Describe("The phone answers", Label("main-job"), func() {
 			Expect(tab.Click("Try again")).To(Succeed())
 			ring, shown = answerable(ctx, tab, p)
 			Expect(p.Answer(ctx, ring.TxID, shown)).To(Succeed())
-			s.inside(tab)
+			s.Inside(tab)
 		})
 	})
 })

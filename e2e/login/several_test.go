@@ -5,17 +5,18 @@ import (
 	. "github.com/onsi/gomega"
 
 	"countersign/e2e/chromium"
+	"countersign/e2e/scene"
 )
 
 var _ = Describe("There are several", Label("main-job"), func() {
 	It("two phones: the person chooses, and only that one rings", SpecTimeout(specLimit), func(ctx SpecContext) {
 		work, home := newPhone("Work phone"), newPhone("Home phone")
 		s := newScene(ctx, server, work, home)
-		tab := s.tab(chromium.Phone)
-		s.logIn(tab)
+		tab := s.Tab(chromium.Phone)
+		s.LogIn(tab)
 		Eventually(tab.Heading).Should(Equal("How do you want to confirm?"))
 		Expect(tab.Text()).To(And(ContainSubstring("Approve on Work phone"), ContainSubstring("Approve on Home phone")))
-		noOverflow(tab)
+		scene.NoOverflow(tab)
 		Expect(sends(work)).To(BeEmpty())
 		Expect(sends(home)).To(BeEmpty())
 		Expect(tab.Click("Approve on Home phone")).To(Succeed())
@@ -30,54 +31,52 @@ var _ = Describe("There are several", Label("main-job"), func() {
 		Expect(other.TxID).NotTo(Equal(ring.TxID))
 		_ = shown
 		Expect(work.Answer(ctx, other.TxID, otherShown)).To(Succeed())
-		s.inside(tab)
+		s.Inside(tab)
 	})
 
 	It("two tabs: one login, the phone rings once", SpecTimeout(specLimit), func(ctx SpecContext) {
 		p := newPhone("Pixel")
 		s := newScene(ctx, server, p)
-		first := s.tab(chromium.Desktop)
-		s.logIn(first)
+		first := s.Tab(chromium.Desktop)
+		s.LogIn(first)
 		ring, shown := answerable(ctx, first, p)
 
-		second, err := first.Another()
-		Expect(err).NotTo(HaveOccurred())
-		s.tabs = append(s.tabs, second)
-		Expect(second.Open(loginPath)).To(Succeed())
+		second := s.Another(first)
+		Expect(second.Open(scene.LoginPath)).To(Succeed())
 		Expect(number(second)).To(Equal(shown), "both tabs show the same number")
 		Expect(sends(p)).To(HaveLen(1))
 
 		Expect(p.Answer(ctx, ring.TxID, shown)).To(Succeed())
-		s.inside(first)
-		s.inside(second)
+		s.Inside(first)
+		s.Inside(second)
 		Expect(sends(p)).To(HaveLen(1))
 	})
 
 	It("two browsers: the newer login takes the phone, the older says so", SpecTimeout(specLimit), func(ctx SpecContext) {
 		p := newPhone("Pixel")
 		s := newScene(ctx, server, p)
-		older, newer := s.tab(chromium.Desktop), s.tab(chromium.Phone)
-		s.logIn(older)
+		older, newer := s.Tab(chromium.Desktop), s.Tab(chromium.Phone)
+		s.LogIn(older)
 		first, _ := answerable(ctx, older, p)
-		s.logIn(newer)
+		s.LogIn(newer)
 		Eventually(older.Heading).Should(Equal("Replaced by a newer request"))
 		Eventually(func() string { return ringing(ctx, p).TxID }).ShouldNot(Equal(first.TxID))
 		ring, shown := answerable(ctx, newer, p)
 		Expect(p.Answer(ctx, ring.TxID, shown)).To(Succeed())
-		s.inside(newer)
-		s.outside(older)
+		s.Inside(newer)
+		s.Outside(older)
 	})
 
 	It("a reload: the same question, the phone rings once", SpecTimeout(specLimit), func(ctx SpecContext) {
 		p := newPhone("Pixel")
 		s := newScene(ctx, server, p)
-		tab := s.tab(chromium.Desktop)
-		s.logIn(tab)
+		tab := s.Tab(chromium.Desktop)
+		s.LogIn(tab)
 		ring, shown := answerable(ctx, tab, p)
 		Expect(tab.Reload()).To(Succeed())
 		Expect(number(tab)).To(Equal(shown))
 		Expect(p.Answer(ctx, ring.TxID, shown)).To(Succeed())
-		s.inside(tab)
+		s.Inside(tab)
 		Expect(sends(p)).To(HaveLen(1))
 	})
 })

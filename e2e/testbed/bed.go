@@ -18,10 +18,13 @@ import (
 
 // Bed is what all specs of a suite share.
 type Bed struct {
-	Push *fcm.Double // the push service of every server
+	Push    *fcm.Double // the push service of every server
+	Outside *Outside    // the rest of the world; nil: a bed without
 
 	dir         string
 	program     string
+	outside     bool // there is to be one
+	environ     []string
 	credentials string // file
 	pushURL     string
 	push        *http.Server
@@ -32,8 +35,11 @@ type Bed struct {
 }
 
 // New builds the program and starts the push service. The module must be the working directory's.
-func New(ctx context.Context) (_ *Bed, err error) {
+func New(ctx context.Context, o ...Option) (_ *Bed, err error) {
 	b := &Bed{ended: make(chan struct{})}
+	for _, set := range o {
+		set(b)
+	}
 	// Not in a directory of the test framework's: PostgreSQL's own user must be able to enter.
 	if b.dir, err = os.MkdirTemp("", "countersign-e2e-"); err != nil {
 		return nil, err
@@ -47,7 +53,21 @@ func New(ctx context.Context) (_ *Bed, err error) {
 		return nil, err
 	}
 	b.program = filepath.Join(b.dir, "countersign")
-	build := exec.CommandContext(ctx, "go", "build", "-o", b.program, "countersign/cmd/countersign")
+	args := []string{"build", "-o", b.program}
+	if b.outside {
+		if b.Outside, err = newOutside(ctx); err != nil {
+			return nil, fmt.Errorf("start the outside: %w", err)
+		}
+		modules, err := b.Outside.modules(ctx, b.dir)
+		if err != nil {
+			return nil, err
+		}
+		if b.environ, err = b.Outside.environ(b.dir); err != nil {
+			return nil, err
+		}
+		args = append(args, modules)
+	}
+	build := exec.CommandContext(ctx, "go", append(args, "countersign/cmd/countersign")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the program: %w\n%s", err, out)
 	}
@@ -84,6 +104,9 @@ func (b *Bed) Close() error {
 	}
 	if b.Push != nil {
 		b.Push.Close()
+	}
+	if b.Outside != nil {
+		errs = append(errs, b.Outside.close())
 	}
 	if b.push != nil {
 		errs = append(errs, b.push.Close())

@@ -44,7 +44,7 @@ func (b *Bed) Serve(ctx context.Context, environ ...string) (*Server, error) {
 		"AUTHENTIK_BOOTSTRAP_TOKEN="+s.token, "AUTHENTIK_BOOTSTRAP_PASSWORD="+Name("password"),
 		"COUNTERSIGN_PUSH_FCM_CREDENTIALS_FILE="+b.credentials, "COUNTERSIGN_PUSH_FCM_URL="+b.pushURL+"/v1",
 		"COUNTERSIGN_LOG_LEVEL=debug", "COUNTERSIGN_HTTP_GRACE=2s")
-	s.cmd.Env = append(s.cmd.Env, environ...)
+	s.cmd.Env = append(append(s.cmd.Env, b.environ...), environ...)
 	s.cmd.Stdout, s.cmd.Stderr = s.Log, s.Log
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
@@ -73,6 +73,9 @@ func (b *Bed) Serve(ctx context.Context, environ ...string) (*Server, error) {
 		}
 	}
 }
+
+// Named is URL by a name instead of a number: a passkey is for a name.
+func (s *Server) Named() string { return strings.Replace(s.URL, "127.0.0.1", "localhost", 1) }
 
 // Stop ends the server in order; a second time it is nothing.
 func (s *Server) Stop() error {
