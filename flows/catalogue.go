@@ -1,7 +1,9 @@
 package flows
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 
@@ -29,7 +31,12 @@ type Entry struct {
 	Kind  *Kind
 	Name  string
 	Stage Stage
+
+	friendly string
 }
+
+// Title is the stage's name for people: the setting friendly_name, where there is one (core.md §3.1).
+func (e *Entry) Title() string { return cmp.Or(e.friendly, e.Name) }
 
 type planned struct {
 	binding, stage uuid.UUID
@@ -76,7 +83,11 @@ func build(kinds map[string]*Kind, id uuid.UUID, model, name string, settings []
 	if err != nil {
 		stage = broken{fmt.Errorf("build stage %q: %w", name, err)}
 	}
-	return &Entry{ID: id, Kind: kind, Name: name, Stage: stage}
+	var named struct {
+		Friendly string `json:"friendly_name"`
+	}
+	_ = json.Unmarshal(settings, &named) // a stage without the setting has its name
+	return &Entry{ID: id, Kind: kind, Name: name, Stage: stage, friendly: named.Friendly}
 }
 
 // loadCatalogue reads everything in one snapshot, the epoch first.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"countersign/authenticators"
 	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/resource"
@@ -118,6 +119,9 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 		}
 		if u == nil || u.ID == 0 {
 			return flows.Next(), nil
+		}
+		if full, err := authenticators.Full(ctx, run, "mobile_devices", u.ID); err != nil || full {
+			return flows.Deny(authenticators.TooMany), err
 		}
 		e.Device = uuid.New()
 		run.Queue(`INSERT INTO mobile_devices (uuid, user_id, stage, name, push_channel, enrollment_session, created)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/authenticators"
 	"countersign/core/bus"
 	"countersign/core/user/usertest"
 	"countersign/flows"
@@ -90,5 +91,22 @@ func TestSetupStageKeepsItsDevice(t *testing.T) {
 	b.Exec(t, `DELETE FROM mobile_devices`)
 	if d, _ := payload(); d == device {
 		t.Error("a device that is gone is still shown")
+	}
+}
+
+// A user has as many phones as fit a page, and no more.
+func TestSetUpEndsAtTheLimit(t *testing.T) {
+	t.Parallel()
+	b := flowtest.New(t, func(b *flowtest.Bench) []*flows.Kind { return []*flows.Kind{enrolStage(t, b)} })
+	b.Flow(t, "setup", nil, flowtest.Step{Kind: "authenticatormobilestage", Settings: Settings{Mode: wire.NumberMatching3}})
+	ann := usertest.Add(t, b.Users, "ann", "")
+	b.Exec(t, `INSERT INTO mobile_devices (uuid, user_id, name, confirmed) SELECT gen_random_uuid(), $1, 'Phone', true FROM generate_series(2, $2)`, ann.ID, authenticators.MaxDevices)
+	for last, want := range []string{Component, flows.ComponentAccessDenied} {
+		br := b.Browser("setup")
+		br.LogIn(t, ann)
+		if p := br.Get(t); p.Component != want {
+			t.Errorf("with %d phones: %s", authenticators.MaxDevices-1+last, p)
+		}
+		b.Exec(t, `UPDATE mobile_devices SET confirmed = true`)
 	}
 }

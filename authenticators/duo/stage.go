@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"countersign/authenticators"
 	"countersign/authenticators/qr"
 	"countersign/core/db"
 	"countersign/core/event"
@@ -122,6 +123,9 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 	}
 	if u == nil {
 		return flows.Next(), nil
+	}
+	if full, err := authenticators.Full(ctx, run, "duo_devices", u.ID); err != nil || full {
+		return flows.Deny(authenticators.TooMany), err
 	}
 	e, err := st.enrolment(ctx, run.DB(), "user_id", u.ID)
 	if err != nil {

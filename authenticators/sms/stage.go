@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"countersign/authenticators"
 	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/fault"
@@ -101,6 +102,9 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 	}
 	if u == nil {
 		return flows.Next(), nil
+	}
+	if full, err := authenticators.Full(ctx, run, "sms_devices", u.ID); err != nil || full {
+		return flows.Deny(authenticators.TooMany), err
 	}
 	_, number, err := st.recall(run)
 	if err != nil {

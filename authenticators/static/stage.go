@@ -117,6 +117,9 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 	if u == nil || u.ID == 0 {
 		return flows.Next(), nil
 	}
+	if full, err := authenticators.Full(ctx, run, "static_devices", u.ID); err != nil || full {
+		return flows.Deny(authenticators.TooMany), err
+	}
 	var codes []string
 	there, err := st.service.draft().Recall(run, u.ID, &codes)
 	if err != nil {

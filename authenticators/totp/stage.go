@@ -128,6 +128,9 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 	if u == nil || u.ID == 0 {
 		return flows.Next(), nil
 	}
+	if full, err := authenticators.Full(ctx, run, "totp_devices", u.ID); err != nil || full {
+		return flows.Deny(authenticators.TooMany), err
+	}
 	var d draft
 	there, err := st.service.draft().Recall(run, u.ID, &d)
 	if err != nil {

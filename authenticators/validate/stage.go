@@ -246,7 +246,7 @@ func (s *Stage) show(ctx context.Context, run *flows.Run, st *state, fresh bool)
 	for _, id := range st.Choose {
 		if e := run.Stages().Stage(id); e != nil {
 			c.ConfigurationStages = append(c.ConfigurationStages, SelectableStage{
-				PK: id, Name: e.Name, VerboseName: strings.TrimSpace(strings.ReplaceAll(e.Kind.Label, "Setup Stage", "")),
+				PK: id, Name: e.Title(), VerboseName: strings.TrimSpace(strings.ReplaceAll(e.Kind.Label, "Setup Stage", "")),
 				MetaModelName: e.Kind.App + "." + e.Kind.Name,
 			})
 		}

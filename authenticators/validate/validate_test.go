@@ -249,6 +249,7 @@ func TestNotConfigured(t *testing.T) {
 			}
 			x.Exec(t, `UPDATE stages SET settings = $1 WHERE kind = 'authenticatorvalidatestage'`, raw)
 			x.Exec(t, `UPDATE users SET attributes = '{}'`)
+			x.Exec(t, `UPDATE stages SET settings = '{"friendly_name": "The blue one"}' WHERE stage_uuid = $1`, stages[1])
 			p := x.br.Follow(t)
 			if n := x.Count(t, `SELECT count(*) FROM events WHERE action = 'configuration_error'`); (n == 1) != (tc.action == validate.Configure && tc.stages == 0) {
 				t.Errorf("%d events of a wrong configuration", n)
@@ -269,9 +270,8 @@ func (x *setup) chooses(t *testing.T, p flowtest.Page, stages []uuid.UUID) {
 		t.Errorf("devices are offered: %s", p)
 	}
 	raw, _ := json.Marshal(p.JSON["configuration_stages"])
-	name := func(i int, kind string) string { return kind + " " + stages[i].String() }
 	want := fmt.Sprintf(`[{"meta_model_name":"test.red","name":%q,"pk":%q,"verbose_name":"red"},{"meta_model_name":"test.blue","name":%q,"pk":%q,"verbose_name":"blue"}]`,
-		name(0, "red"), stages[0], name(1, "blue"), stages[1])
+		"red "+stages[0].String(), stages[0], "The blue one", stages[1])
 	if string(raw) != want {
 		t.Errorf("configuration_stages %s\nwant %s", raw, want)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"countersign/authenticators"
 	"countersign/core/event"
 	"countersign/core/fault"
 	"countersign/core/user"
@@ -151,7 +152,7 @@ func (st *Stage) register(ctx context.Context, run *flows.Run, u *user.User, q q
 	if err != nil {
 		return nil, err
 	}
-	if len(own) >= maxDevices {
+	if len(own) >= authenticators.MaxDevices {
 		return refused("Registration failed. Error: You have as many passkeys as one account may have. Remove one first."), nil
 	}
 	taken, err := deviceBy(ctx, run.DB(), c.ID)

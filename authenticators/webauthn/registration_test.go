@@ -13,6 +13,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
 	"github.com/google/uuid"
 
+	"countersign/authenticators"
 	"countersign/core/user/usertest"
 	"countersign/flows"
 	"countersign/flows/flowtest"
@@ -345,7 +346,7 @@ func TestNobodyHasTooManyPasskeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Exec(t, `INSERT INTO webauthn_devices (user_id, name, credential_id, public_key, backup_eligible, backup_state, rp_id, aaguid, attestation)
-		SELECT $1, 'x', sha256(n::text::bytea), '\x00', false, false, 'login.test', gen_random_uuid(), '{}' FROM generate_series(1, $2) n`, b.user.ID, maxDevices)
+		SELECT $1, 'x', sha256(n::text::bytea), '\x00', false, false, 'login.test', gen_random_uuid(), '{}' FROM generate_series(1, $2) n`, b.user.ID, authenticators.MaxDevices)
 	br := b.registering(b.user, setupSettings())
 	p := br.Post(t, object{"response": newKey(t).create(t, creation(t, br.Get(t)))}).Want(t, Component)
 	if !strings.Contains(texts(p, field), "as many passkeys") {

@@ -32,8 +32,6 @@ const (
 	// maxAnswer bounds the JSON of one answer, in bytes: the longest attestations, with a chain of certificates, are
 	// about a tenth of it.
 	maxAnswer = 64 << 10
-	// maxDevices bounds how many passkeys one user has.
-	maxDevices = 50
 	// maxCredentialID is the length in bytes that WebAuthn allows (§5.8.3).
 	maxCredentialID = 1023
 )
