@@ -197,8 +197,9 @@ func (s *Service) setPushKey(ctx context.Context, r *api.Request, in wire.PushKe
 		return api.None{}, err
 	}
 	return api.None{}, s.touch(ctx, c.device, "The push address of the phone was set.",
-		`UPDATE mobile_devices d SET push_address = $2, push_channel = $3 FROM users u WHERE d.uuid = $1 AND u.id = d.user_id
-			RETURNING d.name, u.id, u.username, u.email`, in.FirebaseKey, s.Channel)
+		`UPDATE mobile_devices d SET push_address = $2, push_channel = $3
+			FROM users u, (SELECT push_address FROM mobile_devices WHERE uuid = $1 FOR UPDATE) old WHERE d.uuid = $1 AND u.id = d.user_id
+			RETURNING d.name, u.id, u.username, u.email, coalesce(old.push_address <> $2, false)`, in.FirebaseKey, s.Channel)
 }
 
 func (s *Service) checkIn(ctx context.Context, r *api.Request, in wire.Info) (api.None, error) {
@@ -211,22 +212,25 @@ func (s *Service) checkIn(ctx context.Context, r *api.Request, in wire.Info) (ap
 	}
 	return api.None{}, s.touch(ctx, c.device, "The phone checked in.",
 		`UPDATE mobile_devices d SET info = $2, can_fetch = $3, last_checkin = $4 FROM users u WHERE d.uuid = $1 AND u.id = d.user_id
-			RETURNING d.name, u.id, u.username, u.email`, in, in.CanFetch(), s.Now())
+			RETURNING d.name, u.id, u.username, u.email, false`, in, in.CanFetch(), s.Now())
 }
 
-// touch runs an UPDATE of a device, whose first parameter it is, and writes its event.
+// touch runs an UPDATE of a device, whose first parameter it is, and writes its event; the last column that it returns says
+// whether pushes go elsewhere now, of which the owner gets a mail (push.md T9).
 func (s *Service) touch(ctx context.Context, device uuid.UUID, what, sql string, args ...any) error {
 	return db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		var name string
 		var owner event.User
-		err := tx.QueryRow(ctx, sql, append([]any{device}, args...)...).Scan(&name, &owner.PK, &owner.Username, &owner.Email)
+		var moved bool
+		err := tx.QueryRow(ctx, sql, append([]any{device}, args...)...).Scan(&name, &owner.PK, &owner.Username, &owner.Email, &moved)
 		if err != nil {
 			return fmt.Errorf("update device: %w", db.Fault(err))
 		}
-		return s.Events.Emit(ctx, tx, event.Event{
-			Action: event.ModelUpdated, App: app, User: &owner,
-			Context: map[string]any{"model": deviceRef(device, name), "message": what},
-		})
+		told := map[string]any{"model": deviceRef(device, name), "message": what}
+		if moved {
+			told[event.PushAddress] = event.Replaced
+		}
+		return s.Events.Emit(ctx, tx, event.Event{Action: event.ModelUpdated, App: app, User: &owner, Context: told})
 	})
 }
 

@@ -63,8 +63,12 @@ func TestMails(t *testing.T) {
 	if result, err := b.Login(ctx, "akadmin", adminPassword); err != nil || result.Outcome != browser.NoPhone {
 		t.Fatalf("log in: %v, %+v", err, result)
 	}
-	_, account := n.enrolled(phone.Ignore)
+	p, account := n.enrolled(phone.Ignore)
 	told(t, server, "root@example.com", "was added", "Mobile Device", "127.0.0.1", "/if/user/", "Countersign")
+	if err := p.RotateAddress(ctx); err != nil {
+		t.Fatal(err)
+	}
+	told(t, server, "root@example.com", "another address", "Mobile Device")
 
 	const flow = "/api/v3/flows/executor/default-authenticator-static-setup/?query="
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
@@ -128,7 +132,7 @@ func TestMails(t *testing.T) {
 	}
 	told(t, server, "lovelace@example.com", "password", "was changed")
 	eventually(t, "each mail has its event", func() bool {
-		return strings.Contains(n.call(http.MethodGet, "/api/v3/events/events/?action=email_sent", adminToken, nil).body, `"count":11`)
+		return strings.Contains(n.call(http.MethodGet, "/api/v3/events/events/?action=email_sent", adminToken, nil).body, `"count":12`)
 	})
 	if len(server.Inbox) != 0 {
 		t.Errorf("%d mails too many, the first: %s", len(server.Inbox), (<-server.Inbox).Text)

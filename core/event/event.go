@@ -57,6 +57,13 @@ type Changed struct {
 	To   string `json:"new_value"`
 }
 
+// The context of an event by which a phone's pushes go to another address than before has PushAddress: Replaced. The
+// addresses themselves are in no event: who has one can send to it.
+const (
+	PushAddress = "push_address"
+	Replaced    = "replaced"
+)
+
 // Model makes a Ref. A uuid.UUID as pk is written as 32 hexadecimal digits, as the wire has it.
 func Model(pk any, app, modelName, name string) Ref {
 	if id, ok := pk.(uuid.UUID); ok {

@@ -17,6 +17,7 @@ type Kind string
 const (
 	DeviceAdded     Kind = "device_added"
 	DeviceRemoved   Kind = "device_removed"
+	DeviceMoved     Kind = "device_moved" // its pushes go elsewhere
 	EmailChanged    Kind = "email_changed"
 	PasswordChanged Kind = "password_changed"
 )
@@ -47,7 +48,7 @@ const outboxSQL = `INSERT INTO mail_outbox (user_id, address, kind, facts, creat
 	WHERE u.id = $1::integer AND a <> ''`
 
 // Beside is an event.Log's: the statement that queues the mails about an event, "" for most. It looks at authenticators
-// that were added or removed, at changed addresses and at passwords that were set.
+// that were added, removed or moved, at changed addresses and at passwords that were set.
 func (s *Service) Beside(ctx context.Context, e event.Event) (sql string, args []any, err error) {
 	switch e.Action {
 	case event.ModelCreated, event.ModelUpdated, event.ModelDeleted, event.PasswordSet:
@@ -73,6 +74,11 @@ func (s *Service) Beside(ctx context.Context, e event.Event) (sql string, args [
 		kind, f.Device, f.Label = DeviceRemoved, clean(ref.Name, maxName), label
 	case e.Action == event.PasswordSet:
 		kind = PasswordChanged
+	case e.Action == event.ModelUpdated && label != "":
+		if e.Context[event.PushAddress] != event.Replaced {
+			return "", nil, nil
+		}
+		kind, f.Device, f.Label = DeviceMoved, clean(ref.Name, maxName), label
 	case e.Action == event.ModelUpdated:
 		diff, _ := e.Context["diff"].(map[string]any)
 		change, ok := diff["email"].(event.Changed)
