@@ -63,11 +63,11 @@ func (s *Service) Mount(a *api.API) {
 	pending := op("GET", wire.ActionPending, "What waits for this phone's answer. For phones that say in info.others that they can fetch.")
 	pending.ID = "authenticators_mobile_pending_retrieve"
 	api.Handle(a, pending, func(ctx context.Context, r *api.Request, _ api.None) (wire.Pending, error) {
-		c, err := s.authenticate(ctx, r)
+		c, err := s.identifyHere(ctx, r, purposeDevice)
 		if err != nil {
 			return wire.Pending{}, err
 		}
-		out, err := s.pending(ctx, c.device)
+		out, err := s.pending(ctx, c)
 		if err == nil && c.key != nil {
 			err = s.signAll(ctx, out.Pending, r.BaseURL(), c.device)
 		}
@@ -251,7 +251,7 @@ func (s *Service) receiveResponse(ctx context.Context, r *api.Request, in wire.R
 		return api.None{}, fault.Missing()
 	}
 	if proves {
-		return api.None{}, s.respondSigned(ctx, r, device, in)
+		return api.None{}, s.respondSigned(ctx, r, token, device, in)
 	}
 	return api.None{}, s.decide(ctx, token, device, in, byToken)
 }

@@ -75,6 +75,15 @@ func (s *Service) authenticate(ctx context.Context, r *api.Request) (*caller, er
 
 // authenticateFor is authenticate with a token of one of the purposes.
 func (s *Service) authenticateFor(ctx context.Context, r *api.Request, purposes ...string) (*caller, error) {
+	c, err := s.identifyHere(ctx, r, purposes...)
+	if err != nil {
+		return nil, err
+	}
+	return c, s.spend(ctx, c.proof)
+}
+
+// identifyHere is identify for the device in the path.
+func (s *Service) identifyHere(ctx context.Context, r *api.Request, purposes ...string) (*caller, error) {
 	c, err := s.identify(ctx, r, purposes...)
 	if err != nil {
 		return nil, err
@@ -82,7 +91,7 @@ func (s *Service) authenticateFor(ctx context.Context, r *api.Request, purposes 
 	if path, err := uuid.Parse(r.Param("uuid")); err != nil || path != c.device {
 		return nil, fault.Missing()
 	}
-	return c, s.spend(ctx, c.proof)
+	return c, nil
 }
 
 // The life of a nonce, and so of a proof, which must name one. The phone's own clock does not count: it may be wrong.

@@ -332,29 +332,34 @@ func (s *Service) whyNot(ctx context.Context, owner, device, tx uuid.UUID, item 
 	return fault.Missing()
 }
 
-// pending lists what waits for the device's answer.
-func (s *Service) pending(ctx context.Context, device uuid.UUID) (wire.Pending, error) {
+// pending lists what waits for the device's answer, and uses the caller's proof up in the same round trip.
+func (s *Service) pending(ctx context.Context, c *caller) (wire.Pending, error) {
 	out := wire.Pending{Pending: []wire.Prompt{}}
-	rows, err := s.Pool.Query(ctx, `SELECT tx_id::text, mode, items, context, created, expires FROM mobile_transactions
-		WHERE device = $1 AND status = 'wait' AND expires > $2 ORDER BY created`, device, s.Now())
-	if err != nil {
-		return out, fmt.Errorf("list prompts: %w", db.Fault(err))
-	}
-	prompts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct {
-		TxID    string
-		Mode    wire.Mode
-		Items   []string
-		Context wire.Context
-		Created time.Time
-		Expires time.Time
-	}])
-	if err != nil {
-		return out, fmt.Errorf("list prompts: %w", db.Fault(err))
-	}
-	for _, p := range prompts {
-		out.Pending = append(out.Pending, wire.Prompt{
-			TxID: p.TxID, Mode: p.Mode, Items: p.Items, Context: p.Context, Created: p.Created, Expires: p.Expires,
+	fresh := c.proof == nil
+	batch := &pgx.Batch{}
+	if c.proof != nil {
+		batch.Queue(spendSQL, c.proof, s.proofExpiry()).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				fresh = true
+			}
+			return rows.Err()
 		})
+	}
+	batch.Queue(`SELECT tx_id::text, mode, items, context, created, expires FROM mobile_transactions
+		WHERE device = $1 AND status = 'wait' AND expires > $2 ORDER BY created`, c.device, s.Now()).Query(func(rows pgx.Rows) error {
+		var p wire.Prompt
+		_, err := pgx.ForEachRow(rows, []any{&p.TxID, &p.Mode, &p.Items, &p.Context, &p.Created, &p.Expires}, func() error {
+			out.Pending = append(out.Pending, p)
+			p = wire.Prompt{}
+			return nil
+		})
+		return err
+	})
+	if err := s.Pool.SendBatch(ctx, batch).Close(); err != nil {
+		return wire.Pending{}, fmt.Errorf("list prompts: %w", db.Fault(err))
+	}
+	if !fresh {
+		return wire.Pending{}, errReplay
 	}
 	return out, nil
 }

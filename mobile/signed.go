@@ -24,29 +24,40 @@ type asked struct {
 	accepted Accepted
 }
 
-// asked reads a prompt of a device; nil: it has none of that id.
-func (s *Service) asked(ctx context.Context, device, tx uuid.UUID) (*asked, error) {
-	a := &asked{keys: map[string]wire.Key{}, uses: map[string]wire.Use{}}
+// asked reads who holds a device token, by which keys that phone signs, and a prompt of it; tx of the prompt is "" where it has
+// none of that id. nil: nobody who signs holds the token.
+func (s *Service) asked(ctx context.Context, token string, tx uuid.UUID) (*caller, *asked, error) {
+	c, a := &caller{}, &asked{keys: map[string]wire.Key{}, uses: map[string]wire.Use{}}
 	var keys []struct {
 		Use wire.Use `json:"use"`
 		JWK wire.Key `json:"jwk"`
 	}
 	p := &a.prompt
-	err := s.Pool.QueryRow(ctx, `SELECT x.tx_id::text, x.mode, x.items, x.context, x.created, x.expires, x.status, `+acceptedSQL+`,
+	var shown *wire.Context
+	err := s.Pool.QueryRow(ctx, `SELECT d.uuid, `+acceptedSQL+`, coalesce(x.tx_id::text, ''), coalesce(x.mode, ''), x.items, x.context,
+			coalesce(x.created, $3), coalesce(x.expires, $3), coalesce(x.status, ''),
 			(SELECT coalesce(json_agg(json_build_object('use', k.use, 'jwk', k.jwk)), '[]') FROM mobile_keys k WHERE k.device = d.uuid)
-		FROM mobile_transactions x JOIN mobile_devices d ON d.uuid = x.device LEFT JOIN stages s ON s.stage_uuid = d.stage
-		WHERE x.tx_id = $1 AND x.device = $2`, tx, device).
-		Scan(&p.TxID, &p.Mode, &p.Items, &p.Context, &p.Created, &p.Expires, &a.status, &a.accepted, &keys)
+		FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id LEFT JOIN stages s ON s.stage_uuid = d.stage
+			LEFT JOIN mobile_transactions x ON x.tx_id = $2 AND x.device = d.uuid
+		WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $3) AND u.is_active AND d.confirmed AND d.signs`,
+		hashToken(token), tx, s.Now()).
+		Scan(&c.device, &a.accepted, &p.TxID, &p.Mode, &p.Items, &shown, &p.Created, &p.Expires, &a.status, &keys)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read prompt: %w", db.Fault(err))
+		return nil, nil, fmt.Errorf("read prompt: %w", db.Fault(err))
+	}
+	if shown != nil {
+		p.Context = *shown
 	}
 	for _, k := range keys {
 		a.keys[k.JWK.Thumbprint], a.uses[k.JWK.Thumbprint] = k.JWK, k.Use
+		if k.Use == wire.UsePossession {
+			c.key = &k.JWK
+		}
 	}
-	return a, nil
+	return c, a, nil
 }
 
 // check gives what a signed answer says and which key signed it. Errors: Invalid about signed_answer.
@@ -86,30 +97,25 @@ func (a *asked) check(r wire.Response, server, device string) (wire.Answer, wire
 
 // respondSigned takes the answer of a phone that has keys: its proof is checked, then its signature, then the answer is
 // decided and the proof used up in one statement. Errors: as respond, and Unauthorized.
-func (s *Service) respondSigned(ctx context.Context, r *api.Request, device uuid.UUID, in wire.Response) error {
-	c, err := s.identify(ctx, r, purposeDevice)
-	if err != nil {
-		return err
-	}
+func (s *Service) respondSigned(ctx context.Context, r *api.Request, token string, device uuid.UUID, in wire.Response) error {
 	tx, err := uuid.Parse(in.TxID)
 	if err != nil {
 		return fault.Field("tx_id", "invalid", "Must be a valid UUID.")
 	}
-	if c.device != device {
-		return fault.Missing()
-	}
-	a, err := s.asked(ctx, device, tx)
+	c, a, err := s.asked(ctx, token, tx)
 	if err != nil {
 		return err
 	}
-	if a == nil || a.status != statusWait || !s.Now().Before(a.prompt.Expires) {
+	if c == nil || c.key == nil {
+		return errToken
+	}
+	if c.proof, err = s.checkProof(r, *c.key, token); err != nil {
+		return err
+	}
+	if c.device != device || a.status != statusWait || !s.Now().Before(a.prompt.Expires) {
 		return fault.Missing()
 	}
 	answer, use, err := a.check(in, r.BaseURL(), device.String())
-	if err != nil {
-		return err
-	}
-	token, _, err := credentials(r.HTTP)
 	if err != nil {
 		return err
 	}

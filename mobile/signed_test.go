@@ -306,7 +306,7 @@ func (h *hand) send(action, authorization, proof string, body []byte) (int, stri
 // signedResponse is the body of a good answer to a prompt.
 func (h *hand) signedResponse(tx uuid.UUID, verb wire.Verb, item string) []byte {
 	h.t.Helper()
-	asked, err := h.service.asked(h.t.Context(), h.device, tx)
+	_, asked, err := h.service.asked(h.t.Context(), h.token, tx)
 	if err != nil || asked == nil {
 		h.t.Fatal(asked, err)
 	}

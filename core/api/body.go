@@ -90,7 +90,15 @@ func (r *Request) readBody() ([]byte, error) {
 	if control.SetReadDeadline(time.Now().Add(r.api.o.ReadTimeout)) == nil {
 		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(r.Writer, r.HTTP.Body, limit))
+	body := http.MaxBytesReader(r.Writer, r.HTTP.Body, limit)
+	var raw []byte
+	var err error
+	if n := r.HTTP.ContentLength; n > 0 { // a request that is held keeps its body: just as much as there is
+		raw = make([]byte, n)
+		_, err = io.ReadFull(body, raw)
+	} else {
+		raw, err = io.ReadAll(body)
+	}
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
