@@ -49,7 +49,7 @@ func (f *fuzzCmd) Run(ctx context.Context) error {
 		if f.List {
 			continue
 		}
-		if err := program(ctx, dir, nil, "go", "test", t.pkg, "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", f.Time.String()); err != nil {
+		if err := program(ctx, dir, nil, "go", "test", t.pkg, "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", f.Time.String(), "-fuzzminimizetime", "1s"); err != nil {
 			failed = append(failed, t.pkg+"."+t.name)
 		}
 		if ctx.Err() != nil {
