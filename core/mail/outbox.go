@@ -86,12 +86,16 @@ func (s *Service) Start(jobs Inserter) {
 		default: // a round is due already, and finds it
 		}
 	}
-	rouse()
 	hub := db.NewHub(s.Pool, db.HubOptions{Log: s.Log, OnLoss: rouse})
 	hub.Listen(channel, func(string) { rouse() })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		// What came before the listening began is found by the first round, so that nothing falls between the two.
+		if hub.Wait(ctx) != nil {
+			return // stopped
+		}
+		rouse()
 		for {
 			select {
 			case <-ctx.Done():
