@@ -310,6 +310,31 @@ func TestPageWithAnOldNumberIsToldTheNewOne(t *testing.T) {
 	}
 }
 
+// The phone has answered, and no browser has heard of it yet: a tab that asks in that moment gets the answer, not a new
+// question.
+func TestAnswerOutlivesAnotherTabsQuestion(t *testing.T) {
+	t.Parallel()
+	l := setupLogins(t)
+	for name, want := range map[string]string{"approve": flows.ComponentRedirect, "deny": flows.ComponentAccessDenied} {
+		device, token := l.phone(l.makeUser(name))
+		x := l.tab()
+		r := x.begin(name, device)
+		item := r.item(device)
+		if name == "deny" {
+			item = wire.ItemDeny
+		}
+		if status := l.answer(device, token, item); status != 204 {
+			t.Fatalf("%s: %d", name, status)
+		}
+		if after := x.send(askBody(device, r.item(device))); after.Component != want {
+			t.Errorf("%s: %+v", name, after)
+		}
+		if n := value[int](l.bench, `SELECT count(*) FROM mobile_transactions WHERE device = $1`, device); n != 1 {
+			t.Errorf("%s: the phone was asked %d times", name, n)
+		}
+	}
+}
+
 // What is read ahead for the phone that an answer names is of no use for another.
 func TestForeseenPhoneMustBeTheChosenOne(t *testing.T) {
 	t.Parallel()

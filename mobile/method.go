@@ -153,6 +153,14 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 		if t.pending != nil && *t.pending == *q.Tx && now.Before(q.Expires) {
 			return nil, m.ringAgain(ctx, run, t, o, q)
 		}
+		// What the phone said a moment ago stands: to ask anew would undo an approval, or outlive a denial.
+		st, err := s.standing(ctx, run.DB(), *q.Tx, q.Expires, false)
+		if err != nil {
+			return nil, err
+		}
+		if st != nil && (st.status == statusAccept || st.status == statusDeny) {
+			return nil, nil
+		}
 		if err := m.redraw(o, q.Mode); err != nil {
 			return nil, err
 		}
