@@ -8,7 +8,7 @@ import (
 
 // concurrent are the packages in which things happen at once; they are also tested with the race detector.
 var concurrent = []string{
-	"./core/api/...", "./core/bus/...", "./core/db/...", "./core/session/...", "./core/task/...",
+	"./core/api/...", "./core/bus/...", "./core/db/...", "./core/mail/...", "./core/secret/...", "./core/session/...", "./core/task/...",
 	"./flows/...", "./authenticators/...", "./mobile/...", "./push/...", "./simulator/...",
 }
 
