@@ -53,7 +53,7 @@ func (a Accepted) suffices(signed string) bool {
 	case AcceptSigned:
 		return signed != signedBearer
 	}
-	return true
+	return a == AcceptBearer
 }
 
 // accepted reads what a stage demands within SQL; s is the alias of the stage's row, which may be absent.

@@ -503,6 +503,21 @@ func TestSignedAnswersCannotBeSwapped(t *testing.T) {
 	}
 }
 
+// "It was somebody else" is a denial, and the event says more of it.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	h := b.byHand(b.user)
+	body := h.signedResponse(b.ask(h.device, b.user, b.service.Bus.Node()), wire.Report, wire.ItemDeny)
+	if status, text, _ := h.send(wire.ActionResponse, "DPoP "+h.token, h.prove("POST", h.url(wire.ActionResponse), body), body); status != 204 {
+		t.Fatalf("%d %s", status, text)
+	}
+	got := value[string](b, `SELECT x.status || ' ' || (e.context->>'reported') FROM mobile_transactions x, events e WHERE e.action = 'login_failed'`)
+	if got != "deny true" {
+		t.Errorf("a report is %s", got)
+	}
+}
+
 // T4: a good signature does not outlive the question.
 func TestSignedAnswerComesInTime(t *testing.T) {
 	t.Parallel()

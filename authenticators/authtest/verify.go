@@ -251,8 +251,10 @@ func throttled(t *testing.T, s Suite) {
 		wait := time.Duration(seconds) * time.Second
 		choose(t, br, d)
 		w.refused(t, fmt.Sprintf("guess %d", n+1), br.Post(t, dev.Wrong(t)), "")
-		if br.Get(t).JSON["device_challenges"].([]any)[0].(map[string]any)["challenge"].(map[string]any)["locked_until"] == nil {
-			t.Errorf("guess %d: the challenge does not say until when", n+1)
+		for where, page := range map[string]flowtest.Page{"this login": br.Get(t), "another": w.login(t, ann).Get(t)} {
+			if page.JSON["device_challenges"].([]any)[0].(map[string]any)["challenge"].(map[string]any)["locked_until"] == nil {
+				t.Errorf("guess %d: the challenge of %s does not say until when", n+1, where)
+			}
 		}
 		for _, at := range []time.Duration{0, wait - time.Second} {
 			w.Clock.Advance(at)

@@ -41,7 +41,8 @@ func (s *Service) Kind() *authenticators.Kind {
 	return &authenticators.Kind{
 		Class: Class, Label: label, Plural: label + "s", Model: app + "." + model, Type: app + ".StaticDevice",
 		Query: "SELECT id AS pk, id::text AS uid, user_id, name, confirmed, created FROM static_devices",
-		Facts: "(SELECT count(*) FROM static_codes c WHERE c.device = d.pk)",
+		Facts: `(SELECT json_build_object('throttle', t.throttle, 'left', (SELECT count(*) FROM static_codes c WHERE c.device = t.id))
+			FROM static_devices t WHERE t.id = d.pk)`,
 		Field: "code", Method: method{throttle.Method{
 			Class: Class, App: app, Model: model, Gone: "This list of codes was removed. Please use another way.", Read: s.read,
 		}},
@@ -50,21 +51,6 @@ func (s *Service) Kind() *authenticators.Kind {
 
 // method is the part of recovery codes in the validation stage.
 type method struct{ throttle.Method }
-
-// Offer asks each device for itself.
-func (m method) Offer(ctx context.Context, run *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
-	offers, err := m.Method.Offer(ctx, run, devices)
-	for i, d := range devices {
-		var left int
-		if err := d.Read(&left); err != nil {
-			return nil, err
-		}
-		if err := offers[i].Keep(throttle.Standing{Left: &left}); err != nil {
-			return nil, err
-		}
-	}
-	return offers, err
-}
 
 // Show tells also how many codes are left when they are few.
 func (m method) Show(ctx context.Context, run *flows.Run, o *authenticators.Offer) (map[string]any, error) {

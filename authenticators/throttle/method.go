@@ -43,6 +43,12 @@ type Verdict struct {
 	Code, Text string
 }
 
+// Facts are what a kind's authenticators.Kind.Facts give of a device.
+type Facts struct {
+	Throttle State `json:"throttle"` // of its row: who comes to a locked device is told so before they type
+	Left     *int  `json:"left"`     // codes; nil for kinds that do not count them
+}
+
 // Standing is what an offer keeps.
 type Standing struct {
 	Left  *int      `json:"left,omitempty"` // codes, when the device was offered; nil for kinds that do not count them
@@ -50,10 +56,19 @@ type Standing struct {
 }
 
 // Offer asks each device for itself.
-func (m Method) Offer(_ context.Context, _ *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
+func (m Method) Offer(_ context.Context, run *flows.Run, devices []authenticators.Device) ([]*authenticators.Offer, error) {
+	now, source := run.Now(), Source(run.Origin.ClientIP)
 	offers := make([]*authenticators.Offer, 0, len(devices))
 	for _, d := range devices {
-		offers = append(offers, &authenticators.Offer{Class: m.Class, UID: d.UID, Name: d.Name})
+		var f Facts
+		if err := d.Read(&f); err != nil {
+			return nil, err
+		}
+		o := &authenticators.Offer{Class: m.Class, UID: d.UID, Name: d.Name}
+		if err := o.Keep(Standing{Left: f.Left, Until: f.Throttle.Until(now, source)}); err != nil {
+			return nil, err
+		}
+		offers = append(offers, o)
 	}
 	return offers, nil
 }

@@ -38,6 +38,7 @@ func (s *Service) Kind() *authenticators.Kind {
 	return &authenticators.Kind{
 		Class: Class, Label: label, Plural: label + "s", Model: app + "." + model, Type: app + ".TOTPDevice",
 		Query: "SELECT id AS pk, id::text AS uid, user_id, name, confirmed, created FROM totp_devices",
+		Facts: "(SELECT json_build_object('throttle', t.throttle) FROM totp_devices t WHERE t.id = d.pk)",
 		Field: "code", Method: throttle.Method{
 			Class: Class, App: app, Model: model, Gone: "This device was removed. Please use another way.", Read: s.read,
 		},

@@ -74,7 +74,7 @@ func (a *Approvals) measure(ctx context.Context, dir string, progress func(strin
 	if err != nil {
 		return nil, err
 	}
-	w.stock = a.Stock
+	w.stock, w.trace.watching = a.Stock, a.Stock
 	defer func() {
 		if e := w.close(); err == nil && e != nil {
 			err = fmt.Errorf("stop the server: %w", e)

@@ -31,6 +31,7 @@ func (t trip) durable() bool {
 // session or its prompt, after which it waits.
 type tracer struct {
 	recording atomic.Bool
+	watching  bool // whether anybody waits for looks: browsers that ask and wait in two requests
 	mu        sync.Mutex
 	trips     []trip
 
@@ -67,7 +68,7 @@ func (t *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Trac
 
 // look remembers, for the statement's end, that it reads a session or a prompt.
 func (t *tracer) look(ctx context.Context, sql string, args []any) context.Context {
-	if len(args) == 0 || !t.onlyReads(sql) {
+	if !t.watching || len(args) == 0 || !t.onlyReads(sql) {
 		return ctx
 	}
 	for _, a := range args {
