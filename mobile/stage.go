@@ -113,11 +113,11 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 		}
 	}
 	if e.Device == uuid.Nil {
-		u, err := run.PendingUser(ctx)
+		u, err := authenticators.Owner(ctx, run)
 		if err != nil {
 			return flows.Outcome{}, err
 		}
-		if u == nil || u.ID == 0 {
+		if u == nil {
 			return flows.Next(), nil
 		}
 		if full, err := authenticators.Full(ctx, run, "mobile_devices", u.ID); err != nil || full {

@@ -92,7 +92,7 @@ type target struct {
 
 // target reads the device and whom it belongs to; nil when it is not theirs any more.
 func (m method) target(ctx context.Context, run *flows.Run, o *authenticators.Offer) (*target, error) {
-	u, err := pending(ctx, run)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil || u == nil {
 		return nil, err
 	}

@@ -13,7 +13,6 @@ import (
 	"countersign/core/secret"
 	"countersign/core/session"
 	"countersign/core/user"
-	"countersign/flows"
 )
 
 const (
@@ -62,15 +61,6 @@ func New(o Options) *Service {
 
 // Waiting is how many calls to Duo run for logins now.
 func (s *Service) Waiting() int { return s.calls.count() }
-
-// pending is whom the flow is about; nil for nobody, and for a pretended user.
-func pending(ctx context.Context, run *flows.Run) (*user.User, error) {
-	u, err := run.PendingUser(ctx)
-	if err != nil || u == nil || u.ID == 0 {
-		return nil, err
-	}
-	return u, nil
-}
 
 func eventUser(u *user.User) *event.User {
 	if u == nil {

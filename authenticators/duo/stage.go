@@ -117,7 +117,7 @@ func (st *Stage) enrolment(ctx context.Context, q db.Querier, where string, arg 
 
 // Begin begins an enrolment at Duo, once, and shows it.
 func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, error) {
-	u, err := pending(ctx, run)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
@@ -240,7 +240,7 @@ func (st *Stage) status(ctx context.Context, e *enrolment) (string, error) {
 
 // Answer makes the device once Duo says that the app has it.
 func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer) (flows.Outcome, error) {
-	u, err := pending(ctx, run)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return flows.Outcome{}, err
 	}

@@ -149,7 +149,7 @@ func (m method) target(ctx context.Context, run *flows.Run, o *authenticators.Of
 	if err != nil {
 		return nil, nil, fmt.Errorf("device of offer: %w", err)
 	}
-	u, err := pending(ctx, run)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -85,18 +85,9 @@ func (st *Stage) ref() event.Ref { return event.Model(st.id, app, kindName, st.n
 
 func (st *Stage) aad() string { return "plan of sms set-up:" + st.id.String() }
 
-// pending is whom a device is set up for; nil for nobody, and for a pretended user.
-func pending(ctx context.Context, run *flows.Run) (*user.User, error) {
-	u, err := run.PendingUser(ctx)
-	if err != nil || u == nil || u.ID == 0 {
-		return nil, err
-	}
-	return u, nil
-}
-
 // Begin asks for what is missing. Nobody in particular has nothing to set up.
 func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, error) {
-	u, err := pending(ctx, run)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
@@ -138,7 +129,7 @@ func (st *Stage) recall(run *flows.Run) (kept setup, number Number, err error) {
 
 // Answer takes a number, to which it sends a code, or the code.
 func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer) (flows.Outcome, error) {
-	u, err := pending(ctx, run)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return flows.Outcome{}, err
 	}

@@ -110,11 +110,11 @@ func (s *Service) StageKind() *flows.Kind {
 
 // Begin draws the codes at the first call and shows them. Nobody's account gets none.
 func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, error) {
-	u, err := run.PendingUser(ctx)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
-	if u == nil || u.ID == 0 {
+	if u == nil {
 		return flows.Next(), nil
 	}
 	if full, err := authenticators.Full(ctx, run, "static_devices", u.ID); err != nil || full {
@@ -142,11 +142,11 @@ func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer
 	if fields, err := run.Decode(answer, &r); err != nil || fields != nil {
 		return flows.Stay(fields), err
 	}
-	u, err := run.PendingUser(ctx)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
-	if u == nil || u.ID == 0 {
+	if u == nil {
 		return flows.Next(), nil
 	}
 	var codes []string

@@ -121,11 +121,11 @@ func (s *Service) StageKind() *flows.Kind {
 
 // Begin draws a seed at the first call and shows it. Nobody's account gets no app.
 func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, error) {
-	u, err := run.PendingUser(ctx)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
-	if u == nil || u.ID == 0 {
+	if u == nil {
 		return flows.Next(), nil
 	}
 	if full, err := authenticators.Full(ctx, run, "totp_devices", u.ID); err != nil || full {
@@ -158,11 +158,11 @@ func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer
 	if fields, err := run.Decode(answer, &r); err != nil || fields != nil {
 		return flows.Stay(fields), err
 	}
-	u, err := run.PendingUser(ctx)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
-	if u == nil || u.ID == 0 {
+	if u == nil {
 		return flows.Next(), nil
 	}
 	var d draft

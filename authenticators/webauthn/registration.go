@@ -31,11 +31,11 @@ type Stage struct {
 
 // Begin makes a challenge, unless the plan has one, and shows it. Without a user the stage is passed.
 func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, error) {
-	u, err := run.PendingUser(ctx)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
-	if u == nil || u.ID == 0 {
+	if u == nil {
 		return flows.Next(), nil
 	}
 	at := siteOf(run.BaseURL)
@@ -96,11 +96,11 @@ func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer
 	if fields, err := run.Decode(answer, &r); err != nil || fields != nil {
 		return flows.Stay(fields), err
 	}
-	u, err := run.PendingUser(ctx)
+	u, err := authenticators.Owner(ctx, run)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
-	if u == nil || u.ID == 0 {
+	if u == nil {
 		return flows.Next(), nil
 	}
 	var q question
