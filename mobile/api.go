@@ -40,7 +40,7 @@ func (s *Service) Mount(a *api.API) {
 			Description: description, Access: api.Open, Security: []string{scheme}, BodyLimit: wire.MaxBodyBytes,
 			Params: []api.Parameter{{Name: "uuid", Format: "uuid", Description: "A UUID string identifying this Mobile Device."}},
 			Guard: func(ctx context.Context, r *api.Request) error {
-				_, err := s.identify(ctx, r, purposeDevice)
+				_, err := s.identify(ctx, r, false, purposeDevice)
 				return err
 			},
 		}
@@ -48,7 +48,7 @@ func (s *Service) Mount(a *api.API) {
 	}
 	enrol := op("POST", wire.ActionEnrol, "Enrollment callback")
 	enrol.Guard = func(ctx context.Context, r *api.Request) error {
-		_, err := s.identify(ctx, r, purposeEnrollment)
+		_, err := s.identify(ctx, r, false, purposeEnrollment)
 		return err
 	}
 	api.Handle(a, enrol, s.enrol)
@@ -62,17 +62,7 @@ func (s *Service) Mount(a *api.API) {
 	api.Handle(a, response, s.receiveResponse)
 	pending := op("GET", wire.ActionPending, "What waits for this phone's answer. For phones that say in info.others that they can fetch.")
 	pending.ID = "authenticators_mobile_pending_retrieve"
-	api.Handle(a, pending, func(ctx context.Context, r *api.Request, _ api.None) (wire.Pending, error) {
-		c, err := s.identifyHere(ctx, r, purposeDevice)
-		if err != nil {
-			return wire.Pending{}, err
-		}
-		out, err := s.pending(ctx, c)
-		if err == nil && c.key != nil {
-			err = s.signAll(ctx, out.Pending, r.BaseURL(), c.device)
-		}
-		return out, err
-	})
+	api.Handle(a, pending, s.fetch)
 }
 
 // enrol confirms a device with its one-time token and gives it the token that it uses from now on.
@@ -241,7 +231,7 @@ func (s *Service) receiveResponse(ctx context.Context, r *api.Request, in wire.R
 	}
 	if err := violations(in.Validate()); err != nil {
 		// A caller without good credentials learns nothing of what it sent.
-		if _, denied := s.identify(ctx, r, purposeDevice); denied != nil {
+		if _, denied := s.identify(ctx, r, false, purposeDevice); denied != nil {
 			return api.None{}, denied
 		}
 		return api.None{}, err

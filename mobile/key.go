@@ -90,9 +90,14 @@ func (s *Service) bring(ctx context.Context, r *api.Request, in *wire.Enrollment
 	if err != nil {
 		return nil, nil, fault.Field("keys.possession", "invalid", "Must be a public key on P-256 or Ed25519, as JWK.").Wrap(err)
 	}
-	if proof, err = s.checkProof(r, possession, token); err != nil {
+	p, err := s.checkProof(r, token)
+	if err != nil {
 		return nil, nil, err
 	}
+	if p.key.Thumbprint != possession.Thumbprint {
+		return nil, nil, challengeFor(r, "invalid_dpop_proof", "The proof is by another key than the one brought.", nil)
+	}
+	proof = p.proof
 	keys = phoneKeys{wire.UsePossession: possession}
 	switch {
 	case len(in.UserVerification) > 0:

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"countersign/core/api"
 	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/fault"
@@ -332,21 +333,21 @@ func (s *Service) whyNot(ctx context.Context, owner, device, tx uuid.UUID, item 
 	return fault.Missing()
 }
 
-// pending lists what waits for the device's answer, and uses the caller's proof up in the same round trip.
-func (s *Service) pending(ctx context.Context, c *caller) (wire.Pending, error) {
-	out := wire.Pending{Pending: []wire.Prompt{}}
-	fresh := c.proof == nil
-	batch := &pgx.Batch{}
-	if c.proof != nil {
-		batch.Queue(spendSQL, c.proof, s.proofExpiry()).Query(func(rows pgx.Rows) error {
-			for rows.Next() {
-				fresh = true
-			}
-			return rows.Err()
-		})
+// fetch lists what waits for the answer of the phone that calls, signed where the phone signs too.
+func (s *Service) fetch(ctx context.Context, r *api.Request, _ api.None) (wire.Pending, error) {
+	device, err := uuid.Parse(r.Param("uuid"))
+	if err != nil {
+		return wire.Pending{}, fault.Missing()
 	}
+	c, err := s.calling(r)
+	if err != nil {
+		return wire.Pending{}, err
+	}
+	out := wire.Pending{Pending: []wire.Prompt{}}
+	batch := &pgx.Batch{}
+	batch.Queue(callerSQL, c.args(s, true, []string{purposeDevice})...).QueryRow(c.scan)
 	batch.Queue(`SELECT tx_id::text, mode, items, context, created, expires FROM mobile_transactions
-		WHERE device = $1 AND status = 'wait' AND expires > $2 ORDER BY created`, c.device, s.Now()).Query(func(rows pgx.Rows) error {
+		WHERE device = $1 AND status = 'wait' AND expires > $2 ORDER BY created`, device, s.Now()).Query(func(rows pgx.Rows) error {
 		var p wire.Prompt
 		_, err := pgx.ForEachRow(rows, []any{&p.TxID, &p.Mode, &p.Items, &p.Context, &p.Created, &p.Expires}, func() error {
 			out.Pending = append(out.Pending, p)
@@ -358,8 +359,14 @@ func (s *Service) pending(ctx context.Context, c *caller) (wire.Pending, error) 
 	if err := s.Pool.SendBatch(ctx, batch).Close(); err != nil {
 		return wire.Pending{}, fmt.Errorf("list prompts: %w", db.Fault(err))
 	}
-	if !fresh {
-		return wire.Pending{}, errReplay
+	if err := c.judge(r, true); err != nil {
+		return wire.Pending{}, err
 	}
-	return out, nil
+	if err := c.here(r); err != nil {
+		return wire.Pending{}, err
+	}
+	if c.proof != nil {
+		err = s.signAll(ctx, out.Pending, r.BaseURL(), c.device)
+	}
+	return out, err
 }

@@ -2,6 +2,7 @@ package mobile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -15,65 +16,76 @@ import (
 	"countersign/mobile/wire"
 )
 
-// asked is a prompt with what an answer to it is checked by.
+// asked is a prompt of the phone that calls, with what an answer to it is checked by.
 type asked struct {
+	device   uuid.UUID
 	prompt   wire.Prompt
 	status   string
-	keys     map[string]wire.Key // by thumbprint
-	uses     map[string]wire.Use
+	keys     []phoneKey
 	accepted Accepted
+}
+
+// phoneKey is a key as it is stored; most answers need only one of them read.
+type phoneKey struct {
+	Thumbprint string          `json:"thumbprint"`
+	Use        wire.Use        `json:"use"`
+	JWK        json.RawMessage `json:"jwk"`
+}
+
+// named is the key of a thumbprint, and its use; "" where the phone has none of it.
+func (a *asked) named(thumbprint string, calls wire.Key) (wire.Key, wire.Use, error) {
+	for _, k := range a.keys {
+		switch {
+		case k.Thumbprint != thumbprint:
+		case thumbprint == calls.Thumbprint:
+			return calls, k.Use, nil
+		default:
+			key, err := wire.ParseKey(k.JWK)
+			return key, k.Use, err
+		}
+	}
+	return wire.Key{}, "", nil
 }
 
 // asked reads who holds a device token, by which keys that phone signs, and a prompt of it; tx of the prompt is "" where it has
 // none of that id. nil: nobody who signs holds the token.
-func (s *Service) asked(ctx context.Context, token string, tx uuid.UUID) (*caller, *asked, error) {
-	c, a := &caller{}, &asked{keys: map[string]wire.Key{}, uses: map[string]wire.Use{}}
-	var keys []struct {
-		Use wire.Use `json:"use"`
-		JWK wire.Key `json:"jwk"`
-	}
+func (s *Service) asked(ctx context.Context, token string, tx uuid.UUID) (*asked, error) {
+	a := &asked{}
 	p := &a.prompt
 	var shown *wire.Context
 	err := s.Pool.QueryRow(ctx, `SELECT d.uuid, `+acceptedSQL+`, coalesce(x.tx_id::text, ''), coalesce(x.mode, ''), x.items, x.context,
 			coalesce(x.created, $3), coalesce(x.expires, $3), coalesce(x.status, ''),
-			(SELECT coalesce(json_agg(json_build_object('use', k.use, 'jwk', k.jwk)), '[]') FROM mobile_keys k WHERE k.device = d.uuid)
+			(SELECT coalesce(json_agg(json_build_object('thumbprint', k.thumbprint, 'use', k.use, 'jwk', k.jwk)), '[]') FROM mobile_keys k WHERE k.device = d.uuid)
 		FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id LEFT JOIN stages s ON s.stage_uuid = d.stage
 			LEFT JOIN mobile_transactions x ON x.tx_id = $2 AND x.device = d.uuid
 		WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $3) AND u.is_active AND d.confirmed AND d.signs`,
 		hashToken(token), tx, s.Now()).
-		Scan(&c.device, &a.accepted, &p.TxID, &p.Mode, &p.Items, &shown, &p.Created, &p.Expires, &a.status, &keys)
+		Scan(&a.device, &a.accepted, &p.TxID, &p.Mode, &p.Items, &shown, &p.Created, &p.Expires, &a.status, &a.keys)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read prompt: %w", db.Fault(err))
+		return nil, fmt.Errorf("read prompt: %w", db.Fault(err))
 	}
 	if shown != nil {
 		p.Context = *shown
 	}
-	for _, k := range keys {
-		a.keys[k.JWK.Thumbprint], a.uses[k.JWK.Thumbprint] = k.JWK, k.Use
-		if k.Use == wire.UsePossession {
-			c.key = &k.JWK
-		}
-	}
-	return c, a, nil
+	return a, nil
 }
 
-// check gives what a signed answer says and which key signed it. Errors: Invalid about signed_answer.
-func (a *asked) check(r wire.Response, server, device string) (wire.Answer, wire.Use, error) {
+// check gives what a signed answer says and which key signed it; calls is the key of the request's proof. Errors: Invalid
+// about signed_answer.
+func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (wire.Answer, wire.Use, error) {
 	refuse := func(code, text string, cause error) (wire.Answer, wire.Use, error) {
 		return wire.Answer{}, "", fault.Field("signed_answer", code, text).Wrap(cause)
 	}
 	if r.Signed == "" {
 		return refuse("required", "This phone has to sign its answers.", nil)
 	}
-	name := wire.KeyNamed(r.Signed)
-	key, ok := a.keys[name]
-	if !ok {
-		return refuse("invalid", "The answer is not signed by a key of this phone.", nil)
+	key, use, err := a.named(wire.KeyNamed(r.Signed), calls)
+	if use == "" || err != nil {
+		return refuse("invalid", "The answer is not signed by a key of this phone.", err)
 	}
-	use := a.uses[name]
 	answer, err := key.CheckAnswer(r.Signed, use)
 	if err == nil {
 		err = answer.Of(a.prompt, server, device)
@@ -102,24 +114,28 @@ func (s *Service) respondSigned(ctx context.Context, r *api.Request, token strin
 	if err != nil {
 		return fault.Field("tx_id", "invalid", "Must be a valid UUID.")
 	}
-	c, a, err := s.asked(ctx, token, tx)
+	by, err := s.checkProof(r, token)
 	if err != nil {
 		return err
 	}
-	if c == nil || c.key == nil {
+	a, err := s.asked(ctx, token, tx)
+	if err != nil {
+		return err
+	}
+	if a == nil {
 		return errToken
 	}
-	if c.proof, err = s.checkProof(r, *c.key, token); err != nil {
-		return err
+	if _, use, _ := a.named(by.key.Thumbprint, by.key); use != wire.UsePossession {
+		return challengeFor(r, "invalid_dpop_proof", "The proof is by another key than this phone's.", nil)
 	}
-	if c.device != device || a.status != statusWait || !s.Now().Before(a.prompt.Expires) {
+	if a.device != device || a.status != statusWait || !s.Now().Before(a.prompt.Expires) {
 		return fault.Missing()
 	}
-	answer, use, err := a.check(in, r.BaseURL(), device.String())
+	answer, use, err := a.check(in, by.key, r.BaseURL(), device.String())
 	if err != nil {
 		return err
 	}
-	return s.decide(ctx, token, device, in, credential{signed: string(use), verb: answer.Verb, proof: c.proof, expires: s.proofExpiry()})
+	return s.decide(ctx, token, device, in, credential{signed: string(use), verb: answer.Verb, proof: by.proof, expires: s.proofExpiry()})
 }
 
 // credential is by what an answer is authenticated beside its token.

@@ -306,7 +306,7 @@ func (h *hand) send(action, authorization, proof string, body []byte) (int, stri
 // signedResponse is the body of a good answer to a prompt.
 func (h *hand) signedResponse(tx uuid.UUID, verb wire.Verb, item string) []byte {
 	h.t.Helper()
-	_, asked, err := h.service.asked(h.t.Context(), h.token, tx)
+	asked, err := h.service.asked(h.t.Context(), h.token, tx)
 	if err != nil || asked == nil {
 		h.t.Fatal(asked, err)
 	}
@@ -342,6 +342,8 @@ func TestPushAddressNeedsAProof(t *testing.T) {
 	stale.nonce = b.service.nonce(b.clock.now().Unix()/60 - nonceLife - 1)
 	foreign := *h
 	foreign.signer = other.signer
+	nobody := *h
+	nobody.token = "nobody"
 	for name, x := range map[string]struct {
 		authorization, proof string
 		body                 []byte
@@ -359,7 +361,8 @@ func TestPushAddressNeedsAProof(t *testing.T) {
 		"another server":         {"DPoP " + h.token, h.prove("POST", strings.Replace(url, "127.0.0.1", "evil.example", 1), body), body, 401, "invalid_dpop_proof"},
 		"an old nonce":           {"DPoP " + h.token, stale.prove("POST", url, body), body, 401, "use_dpop_nonce"},
 		"nonsense":               {"DPoP " + h.token, "e30.e30.e30", body, 401, "invalid_dpop_proof"},
-		"a token that is no one": {"DPoP nobody", good, body, 403, ""},
+		"a proof of no one's":    {"DPoP nobody", good, body, 401, "invalid_dpop_proof"},
+		"a token that is no one": {"DPoP nobody", nobody.prove("POST", url, body), body, 403, ""},
 	} {
 		status, text, header := h.send(wire.ActionPushKey, x.authorization, x.proof, x.body)
 		if status != x.status || !strings.Contains(header.Get("WWW-Authenticate"), x.says) || x.says != "" && header.Get(wire.NonceHeader) == "" {

@@ -1,7 +1,7 @@
 // Package wire owns what crosses the network between the server and a phone: the bodies of the
 // device operations, the QR payload, the data of a push and the list of pending prompts, with the
 // limits on their sizes, and the signatures on them. Server and simulator both build on it; it
-// imports the standard library and go-jose only and knows neither storage nor HTTP.
+// imports the standard library only and knows neither storage nor HTTP.
 //
 // # A prompt
 //

@@ -79,10 +79,33 @@ func (s *Signer) Prove(r Request, nonce string, now time.Time) (string, error) {
 	return s.sign(typeProof, payload, true)
 }
 
-// CheckProof checks that the holder of the key made the proof for just this request. Whether it is new is the caller's to
-// see: by the nonce, which only the server can make, and by the id, which must not have come before.
+// CheckProof checks that the holder of a key made the proof for just this request, and gives the key, which the proof itself
+// brings (RFC 9449 §4.2). Whose it is, is the caller's to know; and whether the proof is new: by the nonce, which only the
+// server can make, and by the id, which must not have come before.
+func CheckProof(compact string, r Request) (Key, Proof, error) {
+	t, err := parse(typeProof, compact)
+	if err != nil {
+		return Key{}, Proof{}, fmt.Errorf("proof: %w", err)
+	}
+	key, err := ParseKey(t.Key)
+	if err != nil {
+		return Key{}, Proof{}, fmt.Errorf("proof: %w", err)
+	}
+	p, err := key.checkProof(t, r)
+	return key, p, err
+}
+
+// CheckProof is as the function of that name, for a key that is known: the proof may name it instead of bringing it.
 func (k Key) CheckProof(compact string, r Request) (Proof, error) {
-	payload, err := k.verify(typeProof, compact)
+	t, err := parse(typeProof, compact)
+	if err != nil {
+		return Proof{}, fmt.Errorf("proof: %w", err)
+	}
+	return k.checkProof(t, r)
+}
+
+func (k Key) checkProof(t *token, r Request) (Proof, error) {
+	payload, err := k.check(t)
 	if err != nil {
 		return Proof{}, fmt.Errorf("proof: %w", err)
 	}

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 var update = flag.Bool("update", false, "write testdata/vectors.json anew")
@@ -98,6 +100,51 @@ func TestSignaturesRoundTrip(t *testing.T) {
 		}
 		if KeyNamed(signed) != s.Thumbprint {
 			t.Errorf("%s: the answer names %q", name, KeyNamed(signed))
+		}
+	}
+}
+
+// What is written here by hand is what a library reads and writes, byte for byte where there is but one way.
+func TestAgreesWithLibrary(t *testing.T) {
+	t.Parallel()
+	for name, s := range signers(t) {
+		ours, err := s.Prove(request, "a-nonce", noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jws, err := jose.ParseSignedCompact(ours, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(name)})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		payload, err := jws.Verify(jws.Signatures[0].Protected.JSONWebKey)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		sum, err := jws.Signatures[0].Protected.JSONWebKey.Thumbprint(crypto.SHA256)
+		if err != nil || encode(sum) != s.Thumbprint {
+			t.Errorf("%s: the thumbprint is %s, theirs %s (%v)", name, s.Thumbprint, encode(sum), err)
+		}
+		for _, embed := range []bool{true, false} {
+			o := (&jose.SignerOptions{EmbedJWK: embed}).WithType(typeProof)
+			key := jose.JSONWebKey{Key: s.private}
+			if !embed {
+				key.KeyID = s.Thumbprint
+			}
+			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(name), Key: key}, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			signed, err := signer.Sign(payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			theirs, err := signed.CompactSerialize()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := s.verify(typeProof, theirs); err != nil || !bytes.Equal(got, payload) {
+				t.Errorf("%s, key in the header: %t: %v", name, embed, err)
+			}
 		}
 	}
 }
@@ -194,6 +241,9 @@ func TestBadKeys(t *testing.T) {
 			"for encryption":    func(m map[string]any) { m["use"] = "enc" },
 			"no type":           func(m map[string]any) { delete(m, "kty") },
 			"no coordinate":     func(m map[string]any) { delete(m, "x") },
+			"private null":      func(m map[string]any) { m["d"] = nil },
+			"private capital":   func(m map[string]any) { m["D"] = "AA" },
+			"the other's type":  func(m map[string]any) { m["kty"] = map[string]string{"EC": "OKP", "OKP": "EC"}[m["kty"].(string)] },
 			"large":             func(m map[string]any) { m["more"] = strings.Repeat("x", maxKeyBytes) },
 		} {
 			bent := map[string]any{}
@@ -284,7 +334,7 @@ func TestForgedSignatures(t *testing.T) {
 	if _, err := s.CheckAnswer(forge(head("ES256", ""), payload, good), UsePossession); err != nil {
 		t.Fatalf("made by hand: %v", err)
 	}
-	public, err := s.jwk.MarshalJSON()
+	public, err := json.Marshal(s.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,6 +385,7 @@ func TestForgedSignatures(t *testing.T) {
 		"approve without item":        forge(head("ES256", ""), strings.Replace(payload, `"item":"456"`, `"item":""`, 1), good),
 		"deny with item":              forge(head("ES256", ""), strings.Replace(payload, "approve", "deny", 1), good),
 		"JSON serialisation":          `{"payload":"` + encode([]byte(payload)) + `","protected":"` + encode([]byte(head("ES256", ""))) + `","signature":""}`,
+		"more behind the header":      forge(head("ES256", "")+"}", payload, good),
 		"four parts":                  compact + ".AA",
 		"empty":                       "",
 		"large":                       strings.Repeat("A", maxTokenBytes+1),
