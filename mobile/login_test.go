@@ -569,7 +569,6 @@ func TestWaitingBrowserMayChangeNodes(t *testing.T) {
 	}
 }
 
-// Two tabs of one browser wait for one phone: both are let in, and one session is logged in.
 // T11: a phone that is removed while it is asked releases the browser at once, whichever way it went.
 func TestRemovedPhoneReleasesTheBrowser(t *testing.T) {
 	t.Parallel()
@@ -597,6 +596,7 @@ func TestRemovedPhoneReleasesTheBrowser(t *testing.T) {
 	}
 }
 
+// Two tabs of one browser wait for one phone: both are let in, and one session is logged in.
 func TestTwoTabsWaitForOneAnswer(t *testing.T) {
 	t.Parallel()
 	l := setupLogins(t)

@@ -7,6 +7,8 @@
 //	fuzz       every fuzz target for some seconds
 //	contract   how much of the wire contract the OpenAPI document holds
 //	bench      measurements: package bench
+//	conformance
+//	           each requirement on a push authenticator with the tests that prove it: package conformance
 //
 // It owns the order and the versions of tools; each task runs programs that also work by themselves.
 package main

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"countersign/cmd/dev/bench"
+	"countersign/cmd/dev/conformance"
 )
 
 // commands are the tasks.
@@ -21,6 +22,8 @@ type commands struct {
 	Fuzz     fuzzCmd       `cmd:"" help:"Run every fuzz target for some seconds."`
 	Contract contractCmd   `cmd:"" help:"Compare the OpenAPI document with the wire contract."`
 	Bench    bench.Command `cmd:"" help:"Measure how fast and how small the server is."`
+
+	Conformance conformance.Command `cmd:"" help:"Say of each requirement on a push authenticator (T1 to T24) which tests prove it, and run them."`
 }
 
 func main() { os.Exit(run(os.Args[1:])) }
