@@ -15,7 +15,8 @@
 // keys to its enrolment proves the first of them with every request from then on, and its token alone is worth nothing; a
 // proof names a nonce that only the server makes, and counts once on all nodes (table mobile_proofs). The stage says by
 // accepted_answers what it takes: the token alone, a signature, or one of the key that checks the phone's owner. Which it was
-// stands in the transaction, the event and the session.
+// stands in the transaction, the event and the session. A phone that is a web page has a passkey for that key: it signs nothing
+// itself, but asserts an answer of the possession key.
 //
 // # A prompt
 //

@@ -59,8 +59,8 @@ func (a Accepted) suffices(signed string) bool {
 // accepted reads what a stage demands within SQL; s is the alias of the stage's row, which may be absent.
 const acceptedSQL = `coalesce(nullif(s.settings->>'accepted_answers', ''), 'bearer')`
 
-// phoneKeys are the keys that a phone brings to its enrolment.
-type phoneKeys map[wire.Use]wire.Key
+// phoneKeys are the keys that a phone brings. One that is no passkey has no RP.
+type phoneKeys map[wire.Use]wire.Passkey
 
 // uses names them, for the event.
 func (k phoneKeys) uses() []string {
@@ -98,14 +98,20 @@ func (s *Service) bring(ctx context.Context, r *api.Request, in *wire.Enrollment
 		return nil, nil, challengeFor(r, "invalid_dpop_proof", "The proof is by another key than the one brought.", nil)
 	}
 	proof = p.proof
-	keys = phoneKeys{wire.UsePossession: possession}
+	keys = phoneKeys{wire.UsePossession: {Key: possession}}
 	switch {
+	case len(in.UserVerification) > 0 && in.Passkey != nil:
+		return nil, nil, fault.Field("keys.user_verification_passkey", "invalid", "A phone has one key that checks its owner.")
 	case len(in.UserVerification) > 0:
 		verification, err := bringVerification(r, in, token, possession)
 		if err != nil {
 			return nil, nil, err
 		}
-		keys[wire.UseVerification] = verification
+		keys[wire.UseVerification] = wire.Passkey{Key: verification}
+	case in.Passkey != nil:
+		if keys[wire.UseVerification], err = bringPasskey(*in.Passkey, token, possession, wire.SiteOf(r.BaseURL())); err != nil {
+			return nil, nil, err
+		}
 	case demanded == AcceptVerified:
 		return nil, nil, fault.Field("keys.user_verification", "required", "Only phones that check their owner for each answer may be added here.")
 	}
@@ -133,7 +139,8 @@ func bringVerification(r *api.Request, in *wire.EnrollmentKeys, token string, po
 // keep stores the keys of a device within tx.
 func (k phoneKeys) keep(ctx context.Context, tx pgx.Tx, device uuid.UUID) error {
 	for use, key := range k {
-		_, err := tx.Exec(ctx, `INSERT INTO mobile_keys (thumbprint, device, use, jwk) VALUES ($1, $2, $3, $4)`, key.Thumbprint, device, string(use), key)
+		_, err := tx.Exec(ctx, `INSERT INTO mobile_keys (thumbprint, device, use, jwk, passkey_rp, passkey_counter) VALUES ($1, $2, $3, $4, nullif($5, ''), $6)`,
+			key.Thumbprint, device, string(use), key.Key, key.RP, int64(key.Counter))
 		if err != nil {
 			if f := fault.As(db.Fault(err)); f.Kind == fault.Invalid {
 				return fault.Field("keys."+string(use), "unique", "This key is in use. A phone makes new ones for each enrolment.").Wrap(err)

@@ -22,6 +22,7 @@ type asked struct {
 	prompt   wire.Prompt
 	status   string
 	keys     []phoneKey
+	passkey  *wire.Passkey // that asserted the answer, with its counter; set by check
 	accepted Accepted
 }
 
@@ -30,13 +31,15 @@ type phoneKey struct {
 	Thumbprint string          `json:"thumbprint"`
 	Use        wire.Use        `json:"use"`
 	JWK        json.RawMessage `json:"jwk"`
+	RP         string          `json:"rp"` // of a passkey, which signs nothing itself; "" for any other
+	Counter    uint32          `json:"counter"`
 }
 
 // named is the key of a thumbprint, and its use; "" where the phone has none of it.
 func (a *asked) named(thumbprint string, calls wire.Key) (wire.Key, wire.Use, error) {
 	for _, k := range a.keys {
 		switch {
-		case k.Thumbprint != thumbprint:
+		case k.Thumbprint != thumbprint, k.RP != "":
 		case thumbprint == calls.Thumbprint:
 			return calls, k.Use, nil
 		default:
@@ -55,7 +58,8 @@ func (s *Service) asked(ctx context.Context, token string, tx uuid.UUID) (*asked
 	var shown *wire.Context
 	err := s.Pool.QueryRow(ctx, `SELECT d.uuid, `+acceptedSQL+`, coalesce(x.tx_id::text, ''), coalesce(x.mode, ''), x.items, x.context,
 			coalesce(x.created, $3), coalesce(x.expires, $3), coalesce(x.status, ''),
-			(SELECT coalesce(json_agg(json_build_object('thumbprint', k.thumbprint, 'use', k.use, 'jwk', k.jwk)), '[]') FROM mobile_keys k WHERE k.device = d.uuid)
+			(SELECT coalesce(json_agg(json_build_object('thumbprint', k.thumbprint, 'use', k.use, 'jwk', k.jwk, 'rp', coalesce(k.passkey_rp, ''),
+				'counter', k.passkey_counter)), '[]') FROM mobile_keys k WHERE k.device = d.uuid)
 		FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id LEFT JOIN stages s ON s.stage_uuid = d.stage
 			LEFT JOIN mobile_transactions x ON x.tx_id = $2 AND x.device = d.uuid
 		WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $3) AND u.is_active AND d.confirmed AND d.signs`,
@@ -73,8 +77,8 @@ func (s *Service) asked(ctx context.Context, token string, tx uuid.UUID) (*asked
 	return a, nil
 }
 
-// check gives what a signed answer says and which key signed it; calls is the key of the request's proof. Errors: Invalid
-// about signed_answer.
+// check gives what a signed answer says and which key stands for it; calls is the key of the request's proof. Errors: Invalid
+// about signed_answer or user_verification.
 func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (wire.Answer, wire.Use, error) {
 	refuse := func(code, text string, cause error) (wire.Answer, wire.Use, error) {
 		return wire.Answer{}, "", fault.Field("signed_answer", code, text).Wrap(cause)
@@ -99,6 +103,12 @@ func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (w
 	}
 	if item != r.SelectedItem || answer.TxID != r.TxID {
 		return refuse("invalid", "The signed answer says something else than the request.", nil)
+	}
+	if r.Verification != nil {
+		if err := a.assert(r, server); err != nil {
+			return wire.Answer{}, "", err
+		}
+		use = wire.UseVerification
 	}
 	// A refusal needs no fingerprint: whoever holds the phone may say no.
 	if answer.Verb == wire.Approve && !a.accepted.suffices(string(use)) {
@@ -132,7 +142,13 @@ func (s *Service) respondSigned(ctx context.Context, r *api.Request, token strin
 		return fault.Missing()
 	}
 	answer, use, err := a.check(in, by.key, r.BaseURL(), device.String())
+	if errors.Is(err, wire.ErrCopied) {
+		return s.tellCopied(ctx, device, a.passkey.Thumbprint, err)
+	}
 	if err != nil {
+		return err
+	}
+	if err := s.count(ctx, device, a.passkey); err != nil {
 		return err
 	}
 	return s.decide(ctx, token, device, in, credential{signed: string(use), verb: answer.Verb, proof: by.proof, expires: s.proofExpiry()})

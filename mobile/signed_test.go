@@ -57,9 +57,15 @@ func (b *bench) signing(owner int, stage uuid.UUID, verifies bool) (*hand, error
 		}
 		keys.VerificationProof = proof
 	}
+	return h, h.enrol(keys)
+}
+
+// enrol brings keys to the enrolment whose one-time token h has.
+func (h *hand) enrol(keys *wire.EnrollmentKeys) error {
+	h.t.Helper()
 	body, err := json.Marshal(wire.Enrollment{DeviceUID: uuid.NewString(), Info: info(), Keys: keys})
 	if err != nil {
-		b.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	enrol := func() (int, string, http.Header) {
 		return h.send(wire.ActionEnrol, "Bearer "+h.token, h.prove("POST", h.url(wire.ActionEnrol), body), body)
@@ -70,15 +76,15 @@ func (b *bench) signing(owner int, stage uuid.UUID, verifies bool) (*hand, error
 		status, text, _ = enrol()
 	}
 	if status != 200 {
-		return h, fmt.Errorf("%d %s", status, text)
+		return fmt.Errorf("%d %s", status, text)
 	}
 	var reply wire.EnrollmentCallback
 	if err := json.Unmarshal([]byte(text), &reply); err != nil {
-		b.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	h.token = reply.Token
 	h.known, err = wire.ParseKey(reply.ServerKey)
-	return h, err
+	return err
 }
 
 func (b *bench) jwk(k wire.Key) json.RawMessage {
@@ -105,6 +111,12 @@ func newSigner(t testing.TB) *wire.Signer {
 
 // answers has the phone fetch what waits, check who asks, and answer it by its best key.
 func (h *hand) answers(item string) (status int, text string) {
+	h.t.Helper()
+	return h.respond(h.response(item))
+}
+
+// response is the body of the phone's answer to what waits.
+func (h *hand) response(item string) wire.Response {
 	h.t.Helper()
 	h.nonce = h.service.nonce(h.clock.now().Unix() / 60)
 	req, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, h.url(wire.ActionPending), nil)
@@ -142,7 +154,27 @@ func (h *hand) answers(item string) (status int, text string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	body, err := json.Marshal(wire.Response{TxID: p.TxID, SelectedItem: item, Signed: signed})
+	r := wire.Response{TxID: p.TxID, SelectedItem: item, Signed: signed}
+	if h.passkey != nil && a.Verb == wire.Approve {
+		r.Verification = h.asserts(signed)
+	}
+	return r
+}
+
+// asserts has the phone's passkey stand for an answer.
+func (h *hand) asserts(signed string) *wire.PasskeyAssertion {
+	h.t.Helper()
+	assertion, err := h.passkey.Get(wire.AnswerChallenge(signed))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return &assertion
+}
+
+// respond sends an answer.
+func (h *hand) respond(r wire.Response) (status int, text string) {
+	h.t.Helper()
+	body, err := json.Marshal(r)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -251,7 +283,8 @@ type hand struct {
 	known    wire.Key // the server's
 	nonce    string
 	verifier *wire.Signer // nil: none
-	host     string       // that the requests name; "" is the server's own
+	passkey  *wire.Authenticator
+	host     string // that the requests name; "" is the server's own
 }
 
 // byHand enrols a phone that signs and gives its keys away.

@@ -26,10 +26,17 @@ func TestSigningPhone(t *testing.T) {
 	if got := n.call(http.MethodPatch, "/api/v3/stages/authenticator/mobile/"+pk+"/", adminToken, map[string]any{"accepted_answers": "anything"}); got.status != 400 {
 		t.Errorf("a level that is none: %d %s", got.status, got.body)
 	}
-	screen := &phone.Screen{}
-	p, account := n.enrolledAs(phone.Options{Signs: true, Verifies: true, Behaviour: phone.Approve(screen)})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	screen := &phone.Screen{}
+	web, its := n.enrolledAs(phone.Options{Signs: true, Verifies: true, Passkey: true, Behaviour: phone.Approve(screen)})
+	if result, err := n.browser(screen.Show).Login(ctx, "akadmin", adminPassword); err != nil || result.Outcome != browser.Approved {
+		t.Fatalf("%v %+v\n%v", err, result, web.Timeline())
+	}
+	if got := n.call(http.MethodDelete, "/api/v3/authenticators/admin/mobile/"+its.Device+"/", adminToken, nil); got.status != http.StatusNoContent {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	p, account := n.enrolledAs(phone.Options{Signs: true, Verifies: true, Behaviour: phone.Approve(screen)})
 	result, err := n.browser(screen.Show).Login(ctx, "akadmin", adminPassword)
 	if err != nil || result.Outcome != browser.Approved {
 		t.Fatalf("%v %+v\n%v", err, result, p.Timeline())

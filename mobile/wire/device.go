@@ -33,6 +33,8 @@ type EnrollmentKeys struct {
 	// VerificationProof is a proof by the second key, of a request with the same method, URL and token and the thumbprint of
 	// the first key as its body.
 	VerificationProof string `json:"user_verification_proof,omitempty"`
+	// Passkey takes the place of both in a browser, which has no key of its own that asks for a finger.
+	Passkey *PasskeyRegistration `json:"user_verification_passkey,omitempty"`
 }
 
 // SchemaName is the component's name in the API document.
@@ -105,6 +107,9 @@ type Response struct {
 	TxID         string `json:"tx_id" api:"required,format=uuid"`
 	SelectedItem string `json:"selected_item" api:"required"`
 	Signed       string `json:"signed_answer,omitempty"` // of a phone that signs: see [Signer.SignAnswer]
+
+	// Verification makes an answer that the possession key signed one of the user-verification key, if that is a passkey.
+	Verification *PasskeyAssertion `json:"user_verification,omitempty"`
 }
 
 // SchemaName is the component's name in the API document.

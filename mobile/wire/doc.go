@@ -40,5 +40,6 @@
 // carries a proof of the first ([Signer.Prove], RFC 9449 with a digest of the body); what it is asked is
 // signed by the server ([Signer.SignPrompt]); its answer is signed over the digest of what it was shown
 // ([Signer.SignAnswer]). All three are compact JWS whose algorithm is that of the stored key, and whose
-// claims have one canonical form. docs/phone-app.md tells a stranger how; testdata/vectors.json shows it.
+// claims have one canonical form. A browser's key for user verification is a [Passkey], which asserts an answer of the
+// possession key ([AnswerChallenge]). docs/phone-app.md tells a stranger how; testdata/vectors.json shows it.
 package wire

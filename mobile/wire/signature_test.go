@@ -436,7 +436,7 @@ type vector struct {
 	Name      string          `json:"name"`
 	Key       json.RawMessage `json:"key"` // public, as JWK
 	Private   string          `json:"private_key,omitempty"`
-	Kind      string          `json:"kind"` // proof, challenge, answer
+	Kind      string          `json:"kind"` // proof, challenge, answer, registration, assertion
 	Method    string          `json:"method,omitempty"`
 	URL       string          `json:"url,omitempty"`
 	Body      string          `json:"body,omitempty"`
@@ -447,7 +447,11 @@ type vector struct {
 	Challenge string          `json:"challenge_payload,omitempty"` // the signed text, unencoded
 	Digest    string          `json:"challenge_digest,omitempty"`
 	Payload   string          `json:"payload,omitempty"` // unencoded
-	JWS       string          `json:"jws"`
+	JWS       string          `json:"jws,omitempty"`
+
+	Possession   string               `json:"possession_thumbprint,omitempty"`
+	Registration *PasskeyRegistration `json:"registration,omitempty"`
+	Assertion    *PasskeyAssertion    `json:"assertion,omitempty"`
 }
 
 func vectors(t testing.TB) []vector {
@@ -485,6 +489,10 @@ func vectors(t testing.TB) []vector {
 				Name: alg + " answer " + string(a.Verb), Kind: "answer", Server: server, Device: device, Use: UsePossession, Challenge: string(shown), Digest: hash(shown),
 			}, compact, err)
 		}
+		for _, v := range passkeyVectors(t, alg, compact) {
+			v.Key, v.Private = jwk, encode(seed[:])
+			out = append(out, v)
+		}
 	}
 	return out
 }
@@ -513,7 +521,7 @@ func TestVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all []vector
-	if err := json.Unmarshal(text, &all); err != nil || len(all) != 10 {
+	if err := json.Unmarshal(text, &all); err != nil || len(all) != 14 {
 		t.Fatalf("%d vectors: %v", len(all), err)
 	}
 	for _, v := range all {
@@ -537,6 +545,8 @@ func TestVectors(t *testing.T) {
 			if hash([]byte(v.Challenge)) != v.Digest {
 				t.Errorf("%s: the digest is not that of the text", v.Name)
 			}
+		case "registration", "assertion":
+			err = v.checkPasskey(k)
 		default:
 			t.Errorf("%s: kind %q", v.Name, v.Kind)
 		}

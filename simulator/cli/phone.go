@@ -19,7 +19,7 @@ type phoneCmd struct {
 	Payload string        `help:"Enrol at once with this text of a QR code; - reads it from standard input." placeholder:"JSON"`
 	Login   string        `help:"URL of the login page, linked from the phone's." placeholder:"URL"`
 	Stock   bool          `help:"A phone that cannot fetch: it shows only what the push carries."`
-	Signs   string        `help:"Whether the phone has keys: none, one for possession, or two, of which the second stands for its owner's finger." enum:"none,possession,verification" default:"none"`
+	Signs   string        `help:"Whether the phone has keys: none, one for possession, or two, of which the second stands for its owner's finger: one that signs, or a passkey." enum:"none,possession,verification,passkey" default:"none"`
 	Answer  string        `help:"Who answers: the person (hand), or the phone by itself." enum:"hand,accept,deny,ignore" default:"hand"`
 	After   time.Duration `help:"How long the phone waits before it answers by itself."`
 }
@@ -34,7 +34,9 @@ page of a phone, and paste the text of its QR code.
 
 // Run serves the phone until interrupted.
 func (c *phoneCmd) Run(e *env) error {
-	o := phone.Options{Stock: c.Stock, Signs: c.Signs != "none", Verifies: c.Signs == "verification", Behaviour: c.behaviour(), Info: wire.Info{Hostname: c.Name}}
+	o := phone.Options{Stock: c.Stock, Signs: c.Signs != "none", Behaviour: c.behaviour(), Info: wire.Info{Hostname: c.Name}}
+	o.Passkey = c.Signs == "passkey"
+	o.Verifies = o.Passkey || c.Signs == "verification"
 	if c.Push != "" {
 		o.Push = &fcm.Client{Base: c.Push, HTTP: &http.Client{}}
 	}

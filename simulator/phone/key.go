@@ -17,18 +17,23 @@ import (
 
 // keys are those of one account. A real phone keeps the private ones in its hardware.
 type keys struct {
-	possession, verification *wire.Signer // verification may be nil
-	server                   wire.Key     // by which the phone knows its server
+	possession, verification *wire.Signer        // verification may be nil
+	passkey                  *wire.Authenticator // in place of verification
+	server                   wire.Key            // by which the phone knows its server
 
 	mu    sync.Mutex
 	nonce string // the server's last
 }
 
-func newKeys(verifies bool) (*keys, error) {
+// newKeys makes what the options ask for, for the server with that base URL.
+func newKeys(o Options, server string) (*keys, error) {
 	k := &keys{}
 	var err error
-	if k.possession, err = newSigner(); err == nil && verifies {
-		k.verification, err = newSigner()
+	if k.possession, err = newSigner(); err != nil || !o.Verifies {
+		return k, err
+	}
+	if k.verification, err = newSigner(); err == nil && o.Passkey {
+		k.passkey, k.verification = &wire.Authenticator{Signer: k.verification, Site: wire.SiteOf(server)}, nil
 	}
 	return k, err
 }
@@ -69,16 +74,23 @@ func (k *keys) remember(res *http.Response) (stale bool) {
 	return res.StatusCode == http.StatusUnauthorized && strings.Contains(res.Header.Get("WWW-Authenticate"), "use_dpop_nonce")
 }
 
-// answer signs what the person chose: an approval by the key that asked for their finger, if the phone has it.
-func (k *keys) answer(a Account, r Ring, item string) (string, error) {
+// answer signs what the person chose: an approval by the key that asked for their finger, or with its assertion, if the phone
+// has it.
+func (k *keys) answer(a Account, r Ring, item string) (signed string, _ *wire.PasskeyAssertion, err error) {
 	answer := wire.Answer{Server: a.Server, Device: a.Device, TxID: r.TxID, Digest: r.digest, Verb: wire.Approve, Item: item, Expires: r.Expires}
 	if item == wire.ItemDeny {
 		answer.Verb, answer.Item = wire.Deny, ""
 	}
 	if answer.Verb == wire.Approve && k.verification != nil {
-		return k.verification.SignAnswer(answer, wire.UseVerification)
+		signed, err = k.verification.SignAnswer(answer, wire.UseVerification)
+		return signed, nil, err
 	}
-	return k.possession.SignAnswer(answer, wire.UsePossession)
+	signed, err = k.possession.SignAnswer(answer, wire.UsePossession)
+	if err != nil || answer.Verb != wire.Approve || k.passkey == nil {
+		return signed, nil, err
+	}
+	assertion, err := k.passkey.Get(wire.AnswerChallenge(signed))
+	return signed, &assertion, err
 }
 
 // enrol takes the account's token, and brings its keys if it has some.
@@ -101,6 +113,11 @@ func (k *keys) enrollment(a Account, now time.Time) (*wire.EnrollmentKeys, error
 		return nil, err
 	}
 	out := &wire.EnrollmentKeys{Possession: possession}
+	if k.passkey != nil {
+		registration, err := k.passkey.Create(wire.PasskeyChallenge(a.token, k.possession.Thumbprint))
+		out.Passkey = &registration
+		return out, err
+	}
 	if k.verification == nil {
 		return out, nil
 	}

@@ -39,6 +39,7 @@ type Options struct {
 	Stock     bool         // a phone that cannot fetch and shows what the push carries
 	Signs     bool         // it has keys: it proves each request and signs its answers, and believes only its server
 	Verifies  bool         // with Signs: it has a key too that stands for its owner's finger, and signs approvals with it
+	Passkey   bool         // with Verifies: that key is a passkey, as a phone has that is a web page
 	Info      wire.Info    // what it says of itself; zero fields are filled in
 	HTTP      *http.Client // default one with a limit of 15 s
 	Clock     clock.Clock  // default the wall clock
@@ -204,7 +205,7 @@ func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error
 	}
 	a := Account{Server: qr.URL, Device: qr.Device, UID: hex.EncodeToString(uid), token: qr.Token}
 	if p.o.Signs {
-		if a.keys, err = newKeys(p.o.Verifies); err != nil {
+		if a.keys, err = newKeys(p.o, qr.URL); err != nil {
 			return Account{}, err
 		}
 	}

@@ -264,7 +264,7 @@ func (p *Phone) respond(ctx context.Context, r Ring, item string) error {
 		}
 		body := wire.Response{TxID: r.TxID, SelectedItem: item}
 		if a.keys != nil {
-			if body.Signed, err = a.keys.answer(a, r, item); err != nil {
+			if body.Signed, body.Verification, err = a.keys.answer(a, r, item); err != nil {
 				return err
 			}
 		}
