@@ -62,6 +62,10 @@ func (s *Service) Mount(a *api.API) {
 	api.Handle(a, response, s.receiveResponse)
 	pending := op("GET", wire.ActionPending, "What waits for this phone's answer. For phones that say in info.others that they can fetch.")
 	pending.ID = "authenticators_mobile_pending_retrieve"
+	pending.Query = []api.Parameter{
+		{Name: "wait", Type: "integer", Description: "Seconds to hold the answer while nothing is pending, at most 50."},
+		{Name: "known", Format: "uuid", Description: "The prompt that the phone shows: with wait the answer is held while this one, alone, is pending."},
+	}
 	api.Handle(a, pending, s.fetch)
 }
 

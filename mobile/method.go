@@ -127,7 +127,7 @@ func (m method) Ahead(value json.RawMessage, o *event.Origin) flows.Ahead {
 	if err != nil {
 		return nil
 	}
-	return &aiming{device: device, source: sourceOf(o)}
+	return &aiming{device: device, source: sourceOf(o), now: m.s.Now()}
 }
 
 // Select asks the phone, unless the same question is open already.

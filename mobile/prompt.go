@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"countersign/core/api"
 	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/fault"
@@ -42,7 +41,8 @@ type target struct {
 	canFetch    bool
 	pending     *uuid.UUID // a prompt that still waits
 	pendingNode *uuid.UUID
-	known       bool // the user approved a login from this source before
+	listening   *uuid.UUID // the node that holds the phone on a poll or a socket
+	known       bool       // the user approved a login from this source before
 	history     []past
 }
 
@@ -50,6 +50,7 @@ type target struct {
 type aiming struct {
 	device uuid.UUID
 	source string
+	now    time.Time
 
 	target  *target // nil: the device is gone
 	history []byte
@@ -60,15 +61,16 @@ type aiming struct {
 const aimSQL = `SELECT d.user_id, d.name, d.push_channel, d.push_address, d.can_fetch, p.tx_id, p.node,
 		(SELECT true FROM mobile_transactions k WHERE k.user_id = d.user_id AND k.source = $2 AND k.status = 'accept' LIMIT 1) IS NOT NULL,
 		(SELECT coalesce(json_agg(h), '[]') FROM (SELECT status, source, created FROM mobile_transactions
-			WHERE user_id = d.user_id ORDER BY created DESC LIMIT $3) h)
+			WHERE user_id = d.user_id ORDER BY created DESC LIMIT $3) h),
+		CASE WHEN d.listening_until > $4 THEN d.listening_node END
 	FROM mobile_devices d LEFT JOIN mobile_transactions p ON p.device = d.uuid AND p.status = 'wait'
 	WHERE d.uuid = $1 AND d.confirmed`
 
-func (a *aiming) args() []any { return []any{a.device, a.source, remembered} }
+func (a *aiming) args() []any { return []any{a.device, a.source, remembered, a.now} }
 
 func (a *aiming) scan(row pgx.Row) error {
 	t := &target{device: a.device}
-	err := row.Scan(&t.userID, &t.name, &t.channel, &t.address, &t.canFetch, &t.pending, &t.pendingNode, &t.known, &a.history)
+	err := row.Scan(&t.userID, &t.name, &t.channel, &t.address, &t.canFetch, &t.pending, &t.pendingNode, &t.known, &a.history, &t.listening)
 	if err == nil {
 		a.target = t
 	} else if !errors.Is(err, pgx.ErrNoRows) {
@@ -85,7 +87,7 @@ func (a *aiming) Queue(b *pgx.Batch) { b.Queue(aimSQL, a.args()...).QueryRow(a.s
 func (s *Service) aim(ctx context.Context, run *flows.Run, device uuid.UUID) (*target, error) {
 	a, ok := run.Ahead().(*aiming)
 	if !ok || !a.done || a.device != device || a.source != sourceOf(run.Origin) {
-		a = &aiming{device: device, source: sourceOf(run.Origin)}
+		a = &aiming{device: device, source: sourceOf(run.Origin), now: run.Now()}
 		if err := a.scan(run.DB().QueryRow(ctx, aimSQL, a.args()...)); err != nil {
 			return nil, fmt.Errorf("read device %s: %w", device, db.Fault(err))
 		}
@@ -124,7 +126,10 @@ func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt)
 			s.wake(node, old)
 		})
 	}
-	run.AfterCommit(func() { s.waiters.opened(p.id, p.created, p.expires) })
+	run.AfterCommit(func() {
+		s.waiters.opened(p.id, p.created, p.expires)
+		s.rouse(t.device, t.listening)
+	})
 	run.Contended(pendingKey)
 	run.Queue(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, mode, items, correct, context, node, created, expires)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
@@ -251,7 +256,7 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 // answerSQL decides a prompt: one statement, so that token, owner, state and time hold together. It writes the event
 // of the answer too. Nothing is changed unless every condition holds.
 const answerSQL = `WITH d AS (
-	SELECT t.device, v.name, u.id AS user_id, u.username, u.email
+	SELECT t.device, v.name, v.listening_node, u.id AS user_id, u.username, u.email
 	FROM mobile_tokens t JOIN mobile_devices v ON v.uuid = t.device JOIN users u ON u.id = v.user_id LEFT JOIN stages s ON s.stage_uuid = v.stage
 	WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $5) AND v.confirmed AND u.is_active
 		AND v.signs = ($14 <> 'bearer') AND (v.signs OR ` + acceptedSQL + ` = 'bearer')
@@ -271,7 +276,7 @@ const answerSQL = `WITH d AS (
 		jsonb_build_object('pk', d.user_id, 'username', d.username, 'email', d.email), $10, $11, $12, $13
 	FROM a, d
 )
-SELECT (SELECT device FROM d), (SELECT status FROM a), (SELECT node FROM a), EXISTS (SELECT FROM p)`
+SELECT (SELECT device FROM d), (SELECT status FROM a), (SELECT node FROM a), EXISTS (SELECT FROM p), (SELECT listening_node FROM d)`
 
 // decide takes a phone's answer, whose signature by holds where it has to have one. Errors: Denied for a token that is none,
 // or not enough, NotFound for a prompt that is not there to be answered by this device (any more), Invalid for an item that
@@ -289,11 +294,11 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 	}
 	now := s.Now()
 	hash := hashToken(token)
-	var owner, node *uuid.UUID
+	var owner, node, listening *uuid.UUID
 	var status *string
 	var fresh bool
 	err = s.Pool.QueryRow(ctx, answerSQL, hash, device, tx, r.SelectedItem, now,
-		args[0], args[1], app, args[3], args[5], args[6], args[7], args[8], by.signed, by.proof, by.expires).Scan(&owner, &status, &node, &fresh)
+		args[0], args[1], app, args[3], args[5], args[6], args[7], args[8], by.signed, by.proof, by.expires).Scan(&owner, &status, &node, &fresh, &listening)
 	switch {
 	case err != nil:
 		return fmt.Errorf("answer prompt: %w", db.Fault(err))
@@ -308,6 +313,7 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 			s.Bus.Notify(*node, topic, tx.String())
 		}
 		s.Push.Cancel(tx.String())
+		s.rouse(device, listening)
 		return nil
 	}
 	return s.whyNot(ctx, *owner, device, tx, r.SelectedItem, now)
@@ -331,42 +337,4 @@ func (s *Service) whyNot(ctx context.Context, owner, device, tx uuid.UUID, item 
 		return fault.Field("selected_item", "invalid_choice", fmt.Sprintf("%q is not a valid choice.", item))
 	}
 	return fault.Missing()
-}
-
-// fetch lists what waits for the answer of the phone that calls, signed where the phone signs too.
-func (s *Service) fetch(ctx context.Context, r *api.Request, _ api.None) (wire.Pending, error) {
-	device, err := uuid.Parse(r.Param("uuid"))
-	if err != nil {
-		return wire.Pending{}, fault.Missing()
-	}
-	c, err := s.calling(r)
-	if err != nil {
-		return wire.Pending{}, err
-	}
-	out := wire.Pending{Pending: []wire.Prompt{}}
-	batch := &pgx.Batch{}
-	batch.Queue(callerSQL, c.args(s, true, []string{purposeDevice})...).QueryRow(c.scan)
-	batch.Queue(`SELECT tx_id::text, mode, items, context, created, expires FROM mobile_transactions
-		WHERE device = $1 AND status = 'wait' AND expires > $2 ORDER BY created`, device, s.Now()).Query(func(rows pgx.Rows) error {
-		var p wire.Prompt
-		_, err := pgx.ForEachRow(rows, []any{&p.TxID, &p.Mode, &p.Items, &p.Context, &p.Created, &p.Expires}, func() error {
-			out.Pending = append(out.Pending, p)
-			p = wire.Prompt{}
-			return nil
-		})
-		return err
-	})
-	if err := s.Pool.SendBatch(ctx, batch).Close(); err != nil {
-		return wire.Pending{}, fmt.Errorf("list prompts: %w", db.Fault(err))
-	}
-	if err := c.judge(r, true); err != nil {
-		return wire.Pending{}, err
-	}
-	if err := c.here(r); err != nil {
-		return wire.Pending{}, err
-	}
-	if c.proof != nil {
-		err = s.signAll(ctx, out.Pending, r.BaseURL(), c.device)
-	}
-	return out, err
 }

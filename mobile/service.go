@@ -57,6 +57,7 @@ type Options struct {
 type Service struct {
 	Options
 	waiters     *waiters
+	audience    *audience
 	serverKey   serverKey
 	nonceKey    []byte // makes the nonces of proofs
 	unsubscribe []func()
@@ -83,17 +84,27 @@ func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Service{Options: o, waiters: newWaiters(), nonceKey: o.Keeper.Derive("mobile proof nonce")}
+	s := &Service{Options: o, waiters: newWaiters(), audience: newAudience(), nonceKey: o.Keeper.Derive("mobile proof nonce")}
 	s.unsubscribe = []func(){
 		o.Bus.Subscribe(topic, func(payload string) {
 			if id, err := uuid.Parse(payload); err == nil {
 				s.waiters.wake(id)
+				s.audience.wake(id)
 			}
 		}),
-		o.Bus.Subscribe(bus.Resync, func(string) { s.waiters.wakeAll() }),
+		o.Bus.Subscribe(bus.Resync, func(string) {
+			s.waiters.wakeAll()
+			s.audience.wakeAll()
+		}),
 	}
 	return s
 }
+
+// Release lets the phones go that this node holds, so that they come back elsewhere. For a server that stops.
+func (s *Service) Release() { s.audience.close() }
+
+// Held is how many phones this node holds.
+func (s *Service) Held() int { return s.audience.size() }
 
 // Close ends the subscriptions to the bus.
 func (s *Service) Close() {

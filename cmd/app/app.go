@@ -259,6 +259,7 @@ func (a *App) Run(ctx context.Context) error {
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
+	server.RegisterOnShutdown(a.services.mobile.Release) // no sooner: phones would come back to this node
 	failed := make(chan error, 1)
 	go func() {
 		if a.config.TLS.Certificate != "" {

@@ -117,7 +117,9 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 	})
 	a.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "countersign_waiting_logins", Help: "Requests that wait for a phone's answer.",
-	}, func() float64 { return float64(s.engine.Waiting()) }))
+	}, func() float64 { return float64(s.engine.Waiting()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "countersign_mobile_phones_held", Help: "Phones held on a long poll or a socket.",
+	}, func() float64 { return float64(s.mobile.Held()) }))
 	return s, nil
 }
 
