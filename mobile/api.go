@@ -60,6 +60,7 @@ func (s *Service) Mount(a *api.API) {
 	response := op("POST", wire.ActionResponse, "Get response from notification on phone")
 	response.NotFound = true
 	api.Handle(a, response, s.receiveResponse)
+	s.mountChannels(a)
 	pending := op("GET", wire.ActionPending, "What waits for this phone's answer. For phones that say in info.others that they can fetch.")
 	pending.ID = "authenticators_mobile_pending_retrieve"
 	pending.Query = []api.Parameter{
@@ -190,10 +191,14 @@ func (s *Service) setPushKey(ctx context.Context, r *api.Request, in wire.PushKe
 	if err := violations(in.Validate()); err != nil {
 		return api.None{}, err
 	}
+	channel, address, err := s.chosen(in)
+	if err != nil {
+		return api.None{}, err
+	}
 	return api.None{}, s.touch(ctx, c.device, "The push address of the phone was set.",
 		`UPDATE mobile_devices d SET push_address = $2, push_channel = $3
 			FROM users u, (SELECT push_address FROM mobile_devices WHERE uuid = $1 FOR UPDATE) old WHERE d.uuid = $1 AND u.id = d.user_id
-			RETURNING d.name, u.id, u.username, u.email, coalesce(old.push_address <> $2, false)`, in.FirebaseKey, s.Channel)
+			RETURNING d.name, u.id, u.username, u.email, old.push_address IS NOT NULL AND old.push_address IS DISTINCT FROM $2`, address, channel)
 }
 
 func (s *Service) checkIn(ctx context.Context, r *api.Request, in wire.Info) (api.None, error) {

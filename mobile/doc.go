@@ -1,7 +1,7 @@
 // Package mobile is the phone as an authenticator: its enrolment, the operations that it calls, the prompts that it
 // answers, and the waiting of the browser for the answer (core.md §4).
 //
-// It owns the tables mobile_… (devices, tokens, keys, proofs, transactions, server_keys), the enrolment stage, the eleven device
+// It owns the tables mobile_… (devices, tokens, keys, proofs, transactions, server_keys) and push_keys, the enrolment stage, the eleven device
 // operations and pending/, and the kind "mobile" of the validation stage. It does not own the sending (push), the
 // bodies on the wire (mobile/wire), nor the decision whether a login needs a phone (authenticators/validate).
 //

@@ -158,7 +158,7 @@ type serverKey struct {
 }
 
 // Sealed is where phones keep sealed values.
-func Sealed() []secret.Column { return []secret.Column{sealedKey} }
+func Sealed() []secret.Column { return []secret.Column{sealedKey, pushKeyColumn} }
 
 var sealedKey = secret.Column{Table: "mobile_server_keys", Name: "private_sealed", Key: []string{"thumbprint"}}
 

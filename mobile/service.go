@@ -45,7 +45,8 @@ type Options struct {
 	Events       *event.Log
 	Push         Pusher
 	Sessions     *session.Store // lets the browser that enrols ask for the status
-	Channel      string         // the channel of addresses set by set_notification_key; default "fcm"
+	Channel      string         // the channel of addresses of which the phone names none; default "fcm"
+	Channels     []Channel      // those that phones may choose
 	Log          *slog.Logger
 	AnswerWindow time.Duration // how long a phone may answer; default 60 s, at most MaxAnswerWindow
 	Budget       Budget

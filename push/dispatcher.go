@@ -91,7 +91,7 @@ func New(channels []Channel, o Options) (*Dispatcher, error) {
 		drained:  make(chan struct{}),
 	}
 	for _, c := range channels {
-		if d.channels[c.Name()] != nil {
+		if d.channels[c.Name()] != nil || c.Name() == None {
 			return nil, fmt.Errorf("two push channels are named %q", c.Name())
 		}
 		d.channels[c.Name()] = c
@@ -117,6 +117,9 @@ func New(channels []Channel, o Options) (*Dispatcher, error) {
 // window closed, queue full, or the Dispatcher stopped: "unavailable") is reported as failed before Dispatch returns.
 func (d *Dispatcher) Dispatch(j Job) {
 	switch {
+	case j.Channel == None:
+		d.refuse(j, NoPush)
+		return
 	case d.channels[j.Channel] == nil:
 		d.refuse(j, NoChannel)
 		return
@@ -415,6 +418,8 @@ func (d *Dispatcher) log(j *Job, s State, reason Reason, attempts int, cause *Er
 	switch {
 	case s == Accepted:
 		level, text = slog.LevelDebug, "push accepted"
+	case reason == NoPush:
+		level = slog.LevelDebug
 	case s == Dead:
 		level, text = slog.LevelInfo, "push address is dead"
 	case s == Failing:

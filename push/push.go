@@ -49,7 +49,11 @@ const (
 	QueueFull      Reason = "queue_full"      // as many messages are under way as we allow
 	NoChannel      Reason = "no_channel"      // no such channel is configured: operator
 	NoAddress      Reason = "no_address"      // the phone has not told us an address
+	NoPush         Reason = "no_push"         // the phone asks by itself, and wants no pushes: nobody
 )
+
+// None is the channel of phones that ask by themselves. Nothing is sent to them: a job for it is refused with NoPush.
+const None = "none"
 
 // Dead reports whether the address itself is at fault, so that it should be forgotten.
 func (r Reason) Dead() bool { return r == Unregistered || r == InvalidAddress }

@@ -27,7 +27,9 @@ import (
 	"countersign/core/secret"
 	"countersign/core/task"
 	"countersign/core/user"
+	"countersign/mobile"
 	"countersign/push"
+	"countersign/push/webpush"
 )
 
 // Version is the program's version.
@@ -61,8 +63,9 @@ type App struct {
 	metrics  *prometheus.Registry
 	handler  http.Handler
 	listener net.Listener
-	channel  string // of new push addresses; "" is the usual
-	setup    string // token of the one-time setup link
+	channel  string           // of new push addresses; "" is the usual
+	offers   []mobile.Channel // that phones may choose
+	setup    string           // token of the one-time setup link
 	stopping atomic.Bool
 
 	setupElsewhere bool
@@ -166,10 +169,17 @@ func Open(ctx context.Context, c Config, o Options) (_ *App, err error) {
 	if a.bus, err = bus.Open(ctx, a.pool, bus.Options{Log: o.Log}); err != nil {
 		return nil, err
 	}
-	all, err := channels(c)
+	key, err := mobile.ChannelKey(ctx, a.pool, keeper, webpush.Name)
+	if errors.Is(err, secret.ErrUnknownKey) || errors.Is(err, secret.ErrTampered) { // the server has other ways to ring phones
+		o.Log.Error("Web Push is off: its key was sealed by a secret_key that is not configured", "error", err)
+	} else if err != nil {
+		return nil, err
+	}
+	all, err := channels(c, key)
 	if err != nil {
 		return nil, err
 	}
+	a.offers = offers(all)
 	if o.Channel != nil {
 		all, a.channel = append(all, o.Channel), o.Channel.Name()
 	}

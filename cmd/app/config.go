@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	netmail "net/mail"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -66,6 +67,10 @@ type Config struct {
 			Project     string `yaml:"project" help:"Firebase project; default: that of the credentials."`
 			URL         string `yaml:"url" help:"Base URL of Firebase Cloud Messaging, with the version."`
 		} `yaml:"fcm"`
+		WebPush struct {
+			Contact      string   `yaml:"contact" help:"mailto: or https: URL of who is responsible, told to push services; default: the address of mail.from. Apple's demands one."`
+			AllowedHosts []string `yaml:"allowed_hosts" help:"Push services, as host or host:port, that may have private addresses and speak plain HTTP: those of your own network."`
+		} `yaml:"webpush" help:"Web Push and UnifiedPush."`
 	} `yaml:"push"`
 
 	Mail struct {
@@ -104,6 +109,7 @@ func Defaults() Config {
 	c.Mobile.AnswerWindow = time.Minute
 	c.Mobile.Pushes, c.Mobile.PushWindow, c.Mobile.PushGap, c.Mobile.DenyGap = b.Pushes, b.Window, b.Gap, b.DenyGap
 	c.Push.Workers, c.Push.Queue = 64, 10_000
+	c.Push.WebPush.AllowedHosts = []string{}
 	c.Push.FCM.URL = "https://fcm.googleapis.com/v1"
 	c.Mail.TLS, c.Mail.Timeout = mail.StartTLS, mail.MaxTimeout
 	c.Events.Retention = 365 * 24 * time.Hour
@@ -157,6 +163,17 @@ func (c *Config) validate() error {
 func (c *Config) mail() mail.Settings {
 	m := c.Mail
 	return mail.Settings{Host: m.Host, Port: m.Port, Username: m.Username, Password: m.Password, TLS: m.TLS, From: m.From, Timeout: m.Timeout}
+}
+
+// contact is whom push services may ask about our messages, as a URL; "" is nobody.
+func (c *Config) contact() string {
+	if c.Push.WebPush.Contact != "" {
+		return c.Push.WebPush.Contact
+	}
+	if from, err := netmail.ParseAddress(c.Mail.From); err == nil {
+		return "mailto:" + from.Address
+	}
+	return ""
 }
 
 // Logger makes the log that the settings ask for.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/ecdsa"
 	"slices"
 
 	"countersign/authenticators"
@@ -18,8 +19,10 @@ import (
 	"countersign/flows/stages/userlogin"
 	"countersign/flows/stages/userlogout"
 	"countersign/mobile"
+	"countersign/mobile/wire"
 	"countersign/push"
 	"countersign/push/fcm"
+	"countersign/push/webpush"
 )
 
 // authenticatorKinds is the list of authenticator kinds, in the order in which they are offered.
@@ -56,8 +59,9 @@ func sealedColumns() []secret.Column {
 	return slices.Concat(token.Sealed(), mobile.Sealed(), totp.Sealed(), static.Sealed(), duo.Sealed(), sms.Sealed())
 }
 
-// channels is the list of push channels that the settings allow.
-func channels(c Config) ([]push.Channel, error) {
+// channels is the list of push channels that the settings allow, in the order in which we would choose. key is the server's
+// own for Web Push; without one there is none.
+func channels(c Config, key *ecdsa.PrivateKey) ([]push.Channel, error) {
 	var out []push.Channel
 	if f := c.Push.FCM; f.Credentials != "" {
 		channel, err := fcm.New(fcm.Config{
@@ -68,7 +72,32 @@ func channels(c Config) ([]push.Channel, error) {
 		}
 		out = append(out, channel)
 	}
+	if key != nil {
+		for _, name := range []string{webpush.Name, webpush.UnifiedPush} {
+			channel, err := webpush.New(webpush.Config{Name: name, Key: key, Contact: c.contact(), AllowedHosts: c.Push.WebPush.AllowedHosts})
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, channel)
+		}
+	}
 	return out, nil
+}
+
+// offers are the channels as phones choose among them.
+func offers(all []push.Channel) []mobile.Channel {
+	out := make([]mobile.Channel, 0, len(all))
+	for _, channel := range all {
+		o := mobile.Channel{PushOffer: wire.PushOffer{Channel: wire.PushChannel(channel.Name())}}
+		if c, ok := channel.(interface{ PublicKey() string }); ok {
+			o.VAPIDPublicKey = c.PublicKey()
+		}
+		if c, ok := channel.(interface{ CheckAddress(address string) error }); ok {
+			o.Check = c.CheckAddress
+		}
+		out = append(out, o)
+	}
+	return out
 }
 
 // mount is the list of resources and operations.

@@ -80,7 +80,7 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 	m := a.config.Mobile
 	s.mobile = mobile.New(mobile.Options{
 		Pool: a.pool, Users: s.users, Keeper: keeper, Bus: a.bus, Events: events, Push: a.pusher, Sessions: s.sessions, Log: a.log,
-		Channel: a.channel, AnswerWindow: m.AnswerWindow,
+		Channel: a.channel, Channels: a.offers, AnswerWindow: m.AnswerWindow,
 		Budget: mobile.Budget{Pushes: m.Pushes, Window: m.PushWindow, Gap: m.PushGap, DenyGap: m.DenyGap},
 	})
 	s.totp, s.static = totp.New(keeper), static.New(keeper)

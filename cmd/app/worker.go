@@ -38,7 +38,7 @@ func (a *App) NewSetupPath(ctx context.Context) (string, error) {
 
 // CheckPush tries the push credentials of the settings; configured is false when there are none.
 func CheckPush(ctx context.Context, c Config) (configured bool, err error) {
-	all, err := channels(c)
+	all, err := channels(c, nil)
 	if err != nil || len(all) == 0 {
 		return false, err
 	}

@@ -86,22 +86,6 @@ type EnrollmentStatus struct {
 // SchemaName is the component's name in the API document.
 func (EnrollmentStatus) SchemaName() string { return "MobileDeviceEnrollmentStatus" }
 
-// PushKey is the body of set_notification_key: the address at which the phone's push service
-// reaches it, 1 to [MaxAddress] characters.
-type PushKey struct {
-	FirebaseKey string `json:"firebase_key" api:"required"`
-}
-
-// SchemaName is the component's name in the API document.
-func (PushKey) SchemaName() string { return "MobileDeviceSetPushKey" }
-
-// Validate returns what is wrong with k, nil if nothing is.
-func (k PushKey) Validate() []Violation {
-	var v violations
-	v.text("firebase_key", k.FirebaseKey, MaxAddress)
-	return v
-}
-
 // Response is the body of receive_response: the item that the person tapped, or [ItemDeny].
 type Response struct {
 	TxID         string `json:"tx_id" api:"required,format=uuid"`

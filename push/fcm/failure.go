@@ -7,9 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"firebase.google.com/go/v4/errorutils"
 	"firebase.google.com/go/v4/messaging"
@@ -29,12 +27,12 @@ func (c *Channel) failure(ctx context.Context, err error, secrets ...string) err
 	var token *tokenError
 	if errors.As(err, &token) {
 		e.Reason = token.reason()
-		e.RetryAfter = c.retryAfter(token.header)
+		e.RetryAfter = push.RetryAfter(token.header, c.now())
 	} else if resp := errorutils.HTTPResponse(err); resp != nil { //nolint:bodyclose // the SDK has closed it and kept a copy
 		body, _ := io.ReadAll(resp.Body) // buffered by the SDK: cannot fail
 		answer := parseAnswer(body)
 		e.Reason = reason(err, resp.StatusCode, answer)
-		e.RetryAfter = c.retryAfter(resp.Header)
+		e.RetryAfter = push.RetryAfter(resp.Header, c.now())
 		err = errors.New("fcm: " + answer.words(resp.Status))
 	} else {
 		e.Reason = push.Unavailable // no connection, or an answer that is not FCM's
@@ -136,20 +134,4 @@ func (a answer) aboutToken() bool {
 		}
 	}
 	return true
-}
-
-// retryAfter reads the header in either of its forms (RFC 9110 §10.2.3); 0 when it is absent, past or nonsense.
-func (c *Channel) retryAfter(h http.Header) time.Duration {
-	value := h.Get("Retry-After")
-	if value == "" {
-		return 0
-	}
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return max(0, at.Sub(c.now()))
 }
