@@ -5,6 +5,7 @@
 //	chromium        a browser: tabs, typing, clicking, what the page says, authenticators; also for tests of pages elsewhere
 //	scene           one person at the pages of a server: the login, whether they are inside, what went wrong
 //	login           the suite of the main job, label main-job: a phone approves a login
+//	phone           the suite of the phone as a page, label phone: a phone's browser is the authenticator
 //	authenticators  the suite of the second factors, label authenticators: each is set up and signs in
 //
 // Run all with `go run ./cmd/dev e2e`, or one suite by its label:

@@ -36,6 +36,12 @@ func (s *services) mountPages(a *App) error {
 	}
 	page(http.MethodGet, "/if/user/", "user", s.web.UserPage)
 	page(http.MethodGet, "/if/admin/", "admin", s.web.AdminPage)
+	for _, path := range []string{web.PhonePath, web.PhonePath + ":part"} {
+		s.api.Page(http.MethodGet, path, "phone", api.Open, func(_ context.Context, r *api.Request) error {
+			s.web.PhonePage(r.Writer, r.HTTP)
+			return nil
+		})
+	}
 	static := s.web.Static()
 	s.api.Page(http.MethodGet, "/static/*file", "static", api.Open, func(_ context.Context, r *api.Request) error {
 		static.ServeHTTP(r.Writer, r.HTTP)

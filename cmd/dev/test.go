@@ -47,7 +47,7 @@ func (e *e2eCmd) Run(ctx context.Context) error {
 		if err := os.MkdirAll(e.Pictures, 0o755); err != nil {
 			return err
 		}
-		environ = append(environ, "COUNTERSIGN_E2E_PICTURES="+e.Pictures)
+		environ = append(environ, "COUNTERSIGN_TEST_PICTURES="+e.Pictures)
 	}
 	args := []string{"test", "-count=1", "-timeout", e.Timeout.String(), "./e2e/..."}
 	if e.Verbose {

@@ -30,6 +30,7 @@ var mimes = map[string]string{
 	".js":  "text/javascript; charset=utf-8",
 	".css": "text/css; charset=utf-8",
 	".svg": "image/svg+xml",
+	".png": "image/png",
 }
 
 func newAssets(content map[string][]byte) (assets, error) {

@@ -75,6 +75,23 @@
 // again. kind.js has the words for the kinds, for the flow page too; a kind that it does not know is shown by its
 // verbose name. Changes are PATCH and DELETE below /authenticators/<class>/<pk>/, after a question (dialog.js).
 //
+// # The phone
+//
+// /if/phone/ is a phone for those who install none: a page that a phone's browser opens by the code of the set-up, and
+// that can be put on the home screen. It is a client of the device operations as any other phone is (docs/phone-app.md),
+// and needs neither session nor cookie.
+//
+//	phone.js ─┬─ add.js ── scan.js                   a code becomes an account
+//	          ├─ home.js ── detail.js, history.js    what there is
+//	          ├─ watch.js ─▶ request.js ── pad.js    what is asked, and the answer
+//	          ├─ screen.js                           one screen at a time, the way back, the focus
+//	          └─ push.js ── worker.js                rings while the page is closed, and keeps it for when there is no network
+//	account.js, server.js ── wire.js ── jose.js      the operations, proved; challenges checked, answers signed
+//	store.js                                         IndexedDB: accounts with keys that cannot be read, history
+//
+// Only what the server signed is shown, and only that is answered. The worker is served with the list of this build's
+// files; it never sees a key, and a push never says more than "look".
+//
 // # Rules of the scripts
 //
 // No markup from strings: dom.js makes elements and sets text, and the pages' Content-Security-Policy (with Trusted

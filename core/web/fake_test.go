@@ -65,6 +65,7 @@ func newFake(t testing.TB) *fake {
 		w.FlowPage(rw, r, Flow{Slug: r.PathValue("slug"), Title: "Welcome"})
 	})
 	mux.HandleFunc("/if/user/", w.UserPage)
+	mux.HandleFunc(PhonePath, w.PhonePage)
 	mux.HandleFunc("/if/admin/", w.AdminPage)
 	mux.HandleFunc("/if/session-end/wiki/", func(rw http.ResponseWriter, r *http.Request) {
 		w.SessionEndPage(rw, r, SessionEnd{Application: "Team wiki", LaunchURL: "https://wiki.example/"})

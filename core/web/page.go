@@ -81,6 +81,11 @@ func (w *Web) brandOf(r *http.Request) Brand {
 // render writes a page with the headers that all pages share. The page is made before the first byte is sent, so that
 // a failure can still be a clean 500.
 func (w *Web) render(rw http.ResponseWriter, r *http.Request, status int, name, title string, page any) {
+	w.renderWith(contentSecurityPolicy, rw, r, status, name, title, page)
+}
+
+// renderWith is render under a policy of the page's own.
+func (w *Web) renderWith(policy string, rw http.ResponseWriter, r *http.Request, status int, name, title string, page any) {
 	var b bytes.Buffer
 	err := w.templates[name].Execute(&b, frame{
 		Title: title, Brand: w.brandOf(r), Static: "/static/" + w.assets.version, Page: page,
@@ -92,7 +97,7 @@ func (w *Web) render(rw http.ResponseWriter, r *http.Request, status int, name, 
 	}
 	h := rw.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	// Query strings here carry flow and invitation tokens: no other origin gets to see them.

@@ -63,6 +63,7 @@ type Web struct {
 	apiBrowser string
 	log        *slog.Logger
 	assets     assets
+	phone      pocket
 	stages     string // names, joined by spaces, for the flow page
 	devices    string
 	templates  map[string]*template.Template
@@ -101,6 +102,9 @@ func New(o Options) (*Web, error) {
 	}
 	w.stages, w.devices = names(content, "stage"), names(content, "device")
 	if w.assets, err = newAssets(content); err != nil {
+		return nil, err
+	}
+	if w.phone, err = newPocket(w.assets); err != nil {
 		return nil, err
 	}
 	if w.templates, err = parse(); err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // picturesEnv names a directory that gets a picture of each tab of a spec that failed.
-const picturesEnv = "COUNTERSIGN_E2E_PICTURES"
+const picturesEnv = "COUNTERSIGN_TEST_PICTURES"
 
 // Limits of time.
 const (

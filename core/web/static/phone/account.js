@@ -1,0 +1,54 @@
+// Accounts on this phone: how one is added, and what it tells its server.
+import { newKey, randomID } from "./jose.js";
+import { call } from "./server.js";
+import * as store from "./store.js";
+
+const version = "1.0";
+
+/** What this phone is called when its owner says nothing else. */
+export async function phoneName() {
+  const { model, family } = await describe();
+  return model || { ios: "iPhone", android: "Android phone" }[family] || "Browser";
+}
+
+/** Which kind of phone this is: "ios", "android" or "other". */
+export function family() {
+  const agent = navigator.userAgent;
+  if (/android/i.test(agent)) return "android";
+  // An iPad calls itself a Mac, which has no touch screen.
+  return /iPhone|iPad|iPod/.test(agent) || (/Macintosh/.test(agent) && navigator.maxTouchPoints > 1) ? "ios" : "other";
+}
+
+async function describe() {
+  const hints = await navigator.userAgentData?.getHighEntropyValues(["model", "platformVersion"]).catch(() => null);
+  const written = /(?:Android|OS|Version)[ /]([0-9]+(?:[._][0-9]+)*)/.exec(navigator.userAgent)?.[1].replace(/_/g, ".");
+  return { family: family(), model: hints?.model ?? "", system: hints?.platformVersion || written || "unknown" };
+}
+
+/** What the server is told about this phone, under the name that its owner gave it. */
+async function info(hostname) {
+  const { family: platform, model, system } = await describe();
+  return {
+    platform, os_version: system, model: model || (await phoneName()), hostname, app_version: version,
+    others: { countersign: { fetch: true, v: 1, app: "pocket" } },
+  };
+}
+
+/**
+ * Adds an account by the payload of a code: makes its key, trades the one-time token, and stores what came. name: of the
+ * account, here; phone: what the server calls this phone. Resolves to the account; rejects with a Failure.
+ */
+export async function enrol({ server, device, token }, { name, phone }) {
+  const key = await newKey();
+  const about = await info(phone);
+  const reply = await call({ server, device, token, key }, "POST", "enrollment_callback",
+    { device_uid: randomID(), info: about, keys: { possession: key.jwk } }, { bearer: true });
+  const account = { server, device, token: reply.token, serverKey: reply.server_key, key, name, phone, added: Date.now() };
+  await store.keep(account);
+  return account;
+}
+
+/** Tells the server what this phone is now. */
+export async function checkIn(account) {
+  await call(account, "POST", "check_in", await info(account.phone));
+}

@@ -1,0 +1,52 @@
+// One account: its name here, what protects it, and the way to remove it.
+import { h } from "../flow/dom.js";
+import { field } from "../flow/form.js";
+import { ask } from "../user/dialog.js";
+import { button, go } from "./screen.js";
+import * as store from "./store.js";
+import * as watch from "./watch.js";
+
+export async function detail({ show, signal, with: device }) {
+  const account = await store.account(device);
+  if (!account) return go("home", { instead: true });
+  const again = () => detail({ show, signal, with: device });
+  const kept = await navigator.storage?.persisted?.().catch(() => false);
+  const facts = [
+    ["Server", new URL(account.server).host], ["This phone", account.phone],
+    ["Added", new Date(account.added).toLocaleDateString([], { dateStyle: "long" })],
+    ["Storage", kept ? "The browser keeps it until you remove it." : "The browser may clear it when room gets short, or after weeks without a visit. Have a recovery code at hand."],
+  ];
+  show(account.name, [
+    account.gone && h("p", { class: "notice", text: "The server does not know this phone any more: it was removed from the account. Remove it here, too." }),
+    h("dl", { class: "facts" }, facts.map(([name, text]) => h("div", {}, h("dt", { text: name }), h("dd", { text })))),
+    button("Rename", () => rename(account, again)),
+    h("div", { class: "gap" }, button("Remove from this phone…", () => remove(account), "danger")),
+  ], { back: "Back" });
+}
+
+async function rename(account, again) {
+  const name = field({ name: "name", label: "Name of the account, on this phone", value: account.name });
+  name.input.maxLength = 64;
+  const done = await ask({
+    title: "Rename the account", action: "Rename", fields: [name], content: [name.element],
+    act: () => store.change(account.device, { name: name.input.value.trim() }),
+  });
+  if (done) {
+    await watch.start();
+    again();
+  }
+}
+
+async function remove(account) {
+  const done = await ask({
+    title: `Remove ${account.name}?`, action: "Remove", danger: true,
+    content: [
+      h("p", { text: "Its key is deleted from this phone, for good. Sign-ins cannot be approved here any more." }),
+      !account.gone && h("p", { text: "Your account still lists this phone: take it off there as well, and see that you have another way to sign in." }),
+    ].filter(Boolean),
+    act: () => store.forget(account.device),
+  });
+  if (!done) return;
+  await watch.start();
+  go("home", { instead: true });
+}

@@ -1,0 +1,164 @@
+// Somebody asks: is this you? Everything shown here was signed by the server, and the answer is signed over it.
+//
+//	asked ─▶ approve (with the number) ─┐
+//	   │ ──▶ deny ──────────────────────┼─▶ sent ─▶ the next one, or home
+//	   │ ──▶ it was not me ─▶ sure? ────┘
+//	   └──▶ time is over, or nobody waits any more
+import { h, icon } from "../flow/dom.js";
+import { pause } from "../flow/api.js";
+import { ask } from "../user/dialog.js";
+import { announce, back, busy, button, go, isBusy, trouble } from "./screen.js";
+import { pad } from "./pad.js";
+import { call, now } from "./server.js";
+import { answerClaims, signAnswer } from "./wire.js";
+import * as store from "./store.js";
+import * as watch from "./watch.js";
+
+const calm = 600; // ms for which a new question takes no answer: the finger may have been on its way to something else
+
+/** The request that ends first; home where there is none. */
+export function request({ show, signal }) {
+  const first = watch.waiting()[0];
+  if (!first) return go("home", { instead: true });
+  question(first, show, signal);
+}
+
+function question({ account, challenge }, show, signal) {
+  const wrong = trouble();
+  const left = h("p", { class: "fine left", "aria-hidden": "true" });
+  const bar = h("div", { class: "bar", "aria-hidden": "true" }, h("span"));
+  let over = false; // answered, or nobody waits
+  let quiet = true;
+  const answers = []; // all buttons that answer
+
+  /** A button that answers: not before the person can have seen the question, and not twice. */
+  function answering(text, act, kind) {
+    const element = button(text, async () => {
+      if (quiet || over || answers.some(isBusy)) return;
+      wrong.textContent = "";
+      answers.forEach((b) => busy(b, true));
+      try {
+        await act();
+      } catch (failure) {
+        if (signal.aborted || over) return;
+        if (failure.reason === "over") return end("missed", "That came too late", "Nobody waits for an answer to this any more. Nothing was approved by it.");
+        wrong.textContent = failure.message;
+      } finally {
+        answers.forEach((b) => busy(b, false));
+      }
+    }, kind);
+    answers.push(element);
+    return element;
+  }
+
+  async function send(verb, item) {
+    const claims = answerClaims(challenge, account, verb, item, "possession");
+    await call(account, "POST", "receive_response", {
+      tx_id: challenge.tx, selected_item: verb === "approve" ? item : "deny", signed_answer: await signAnswer(account.key, claims),
+    });
+    const outcome = { approve: "answered", deny: "denied", report: "reported" }[verb];
+    if (verb === "approve") {
+      end(outcome, "Sent", challenge.by === "agree" ? "The sign-in goes on."
+        : "Look at the page where you sign in. It goes on by itself if that was its number; a wrong number lets nobody in.");
+    } else if (verb === "deny") end(outcome, "Denied", "Nobody was let in.");
+    else end(outcome, "Reported", "Nobody was let in, and the report is on record for your administrators. If you use the same password elsewhere, change it.");
+  }
+
+  /** Shows how it ended, and remembers it. */
+  function end(outcome, title, text) {
+    if (over) return;
+    over = true;
+    const { context, by } = challenge;
+    store.remember({ at: Date.now(), device: account.device, name: account.name, outcome, by, context }).catch(() => {});
+    watch.settle(challenge);
+    if (signal.aborted) return;
+    const next = watch.waiting().length;
+    const sign = { answered: "tick", missed: "clock" }[outcome] ?? "cross";
+    show(title, [
+      h("div", { class: `sign ${sign === "cross" ? "bad" : sign}` }, icon(sign)),
+      h("p", { class: "lead", text }),
+      button(next ? "See the next request" : "Done", () => (next ? go("request", { instead: true }) : back()), "primary"),
+    ]);
+    announce(`${title}. ${text}`);
+  }
+
+  const { context } = challenge;
+  const what = {
+    agree: () => [answering("Approve", () => send("approve", "accept"), "primary")],
+    tap: () => [
+      h("p", { class: "ask", id: "ask", text: "Tap the number that the page shows:" }),
+      h("div", { class: "numbers", role: "group", "aria-labelledby": "ask" }, challenge.items.map((item) => {
+        const b = answering(item, () => send("approve", item), "number");
+        b.setAttribute("aria-label", [...item].join(" "));
+        return b;
+      })),
+    ],
+    type: () => {
+      const approve = answering("Approve", () => send("approve", typed), "primary");
+      let typed = "";
+      approve.hidden = true;
+      const keys = pad(challenge.digits, { signal, change: (t) => ((typed = t), (approve.hidden = t.length < challenge.digits)) });
+      return [h("p", { class: "ask", text: "Type the number that the page shows:" }), keys.element, approve];
+    },
+  }[challenge.by]();
+
+  show("Is this you?", [
+    h("p", { class: "who" }, h("strong", { text: account.name }), more()),
+    facts(context),
+    bar, left, wrong,
+    h("div", { class: "answer" }, what),
+    h("div", { class: "no" },
+      answering("Deny", () => send("deny")),
+      button("It was not me…", () => !quiet && !over && report(), "danger")),
+  ]);
+  announce(`A sign-in to ${context.application || context.host} waits for your answer.`);
+
+  function more() {
+    const others = watch.waiting().length - 1;
+    return others > 0 && h("span", { class: "badge", text: `${others} more` });
+  }
+
+  const report = () => ask({
+    title: "Somebody else is signing in?", action: "Report it", danger: true,
+    content: [
+      h("p", { text: "Then somebody knows your password. Nobody is let in, and your administrators see your report." }),
+      h("p", { text: "If you only do not want to sign in now, choose Deny instead." }),
+    ],
+    act: () => send("report"),
+  });
+
+  setTimeout(() => (quiet = false), calm);
+  const total = challenge.expires - challenge.created;
+  const tick = () => {
+    if (over) return clearInterval(clock);
+    const rest = challenge.expires - now();
+    const seconds = Math.max(0, Math.ceil(rest / 1000));
+    left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left`;
+    bar.firstChild.style.setProperty("inline-size", `${Math.min(100, (100 * Math.max(0, rest)) / total)}%`);
+    if (seconds === 20) announce("20 seconds left.");
+    if (rest <= 0 && !answers.some(isBusy)) end("missed", "Time is over", "You did not answer in time, so nobody was let in. Sign in again if you meant to.");
+  };
+  const clock = setInterval(tick, 1000);
+  tick();
+  signal.addEventListener("abort", () => clearInterval(clock));
+
+  // The page where it was asked may have been left, or asked anew: then this question is over before its time.
+  watch.changes.addEventListener("change", async () => {
+    if (over || answers.some(isBusy) || watch.waiting().some((r) => r.challenge.tx === challenge.tx)) return;
+    if (challenge.expires <= now()) return;
+    await pause(300, signal);
+    if (over || signal.aborted || answers.some(isBusy)) return;
+    if (watch.waiting().length) go("request", { instead: true });
+    else end("replaced", "No longer asked", "The sign-in was given up, or was answered in another way.");
+  }, { signal });
+}
+
+/** What the sign-in is, in the order in which it helps to tell one's own from a stranger's. */
+export function facts(context) {
+  const where = [context.browser, context.os].filter(Boolean).join(" on ");
+  const list = [
+    ["Application", context.application], ["With", where], ["From", context.ip], ["At", context.host],
+    ["Time", new Date(context.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })],
+  ];
+  return h("dl", { class: "facts" }, list.filter(([, text]) => text).map(([name, text]) => h("div", {}, h("dt", { text: name }), h("dd", { text }))));
+}

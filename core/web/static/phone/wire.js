@@ -1,0 +1,95 @@
+// What crosses the wire between this phone and its server: see docs/phone-app.md. Everything here is pure; who calls is
+// server.js.
+import { canonical, hash, randomID, sign, verify } from "./jose.js";
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * The modes, by how the number gets across: "tap" one of several here, "type" it here, or "show" it here for the page to
+ * ask for it; "agree" is without a number. digits is the length of a number.
+ */
+export const modes = {
+  accept_deny: { by: "agree", digits: 0 },
+  number_matching_2: { by: "tap", digits: 2 },
+  number_matching_3: { by: "tap", digits: 3 },
+};
+
+/** The path of a device operation, below the server's base URL. */
+export const path = (device, action) => `api/v3/authenticators/mobile/${device}/${action}/`;
+
+/** Reads the payload of a code. Throws where it is none; the message never has the token. */
+export function payload(text) {
+  let p;
+  try {
+    p = JSON.parse(text);
+  } catch {
+    throw new Error("not a code");
+  }
+  const url = URL.parse ? URL.parse(p?.u) : safely(() => new URL(p?.u));
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.search || url.hash) throw new Error("no server");
+  if (!uuid.test(p.s ?? "") || !/^[A-Za-z0-9._~+/=-]{1,256}$/.test(p.t ?? "")) throw new Error("not a code");
+  return { server: url.href.endsWith("/") ? url.href : url.href + "/", device: p.s.toLowerCase(), token: p.t };
+}
+
+function safely(make) {
+  try {
+    return make();
+  } catch {
+    return null;
+  }
+}
+
+/** The claims of the proof of a request (RFC 9449, and the hash of its body). */
+export async function proofClaims({ method, url, body, token, nonce, id, seconds }) {
+  const claims = { ath: await hash(token), bh: await hash(body), htm: method, htu: url.split(/[?#]/)[0], iat: seconds, jti: id };
+  return canonical(nonce ? { ...claims, nonce } : claims);
+}
+
+/** Proves a request with the possession key. seconds: this phone's clock, which the server does not believe. */
+export async function prove(key, request) {
+  const claims = await proofClaims({ id: randomID(), seconds: Math.floor(Date.now() / 1000), ...request });
+  return sign("dpop+jwt", claims, key, true);
+}
+
+/**
+ * Checks that the server's key signed a challenge for this device, and gives what is to be shown: nothing of it comes from
+ * anywhere else. Throws where it does not hold.
+ */
+export async function checkChallenge(compact, { serverKey, server, device }) {
+  const text = await verify("countersign-challenge+jwt", compact, serverKey);
+  const c = JSON.parse(text);
+  if (c.v !== 1) throw new Error("another version");
+  if (c.iss !== server) throw new Error("another server's");
+  if (c.aud !== device) throw new Error("for another device");
+  if (!uuid.test(c.tx) || !Number.isInteger(c.exp) || !Number.isInteger(c.iat)) throw new Error("no id or no times");
+  checkItems(c.mode, c.items ?? []);
+  const word = (name) => (typeof c.ctx?.[name] === "string" ? c.ctx[name] : "");
+  return {
+    tx: c.tx, mode: c.mode, ...modes[c.mode], items: c.items ?? [], created: c.iat * 1000, expires: c.exp * 1000, digest: await hash(text),
+    context: {
+      application: word("app"), browser: word("browser"), host: word("host"), ip: word("ip"), os: word("os"),
+      time: Number.isInteger(c.ctx?.time) ? c.ctx.time * 1000 : c.iat * 1000,
+    },
+  };
+}
+
+function checkItems(mode, items) {
+  const known = Object.hasOwn(modes, mode) && modes[mode];
+  if (!known) throw new Error("a mode that is not known");
+  if (!Array.isArray(items)) throw new Error("no items");
+  if (known.by === "tap") {
+    const number = new RegExp(`^[0-9]{${known.digits}}$`);
+    if (items.length !== 3 || new Set(items).size !== 3 || !items.every((i) => number.test(i))) throw new Error("items do not fit the mode");
+  } else if (known.by === "agree" && items.join() !== "accept,deny") throw new Error("items do not fit the mode");
+}
+
+/** The claims of an answer to a challenge: verb is approve, deny or report; item the number, with approve only. */
+export function answerClaims(challenge, { server, device }, verb, item, use) {
+  return canonical({
+    act: verb, aud: server, ch: challenge.digest, exp: challenge.expires / 1000, item: verb === "approve" ? item : "", sub: device,
+    tx: challenge.tx, use, v: 1,
+  });
+}
+
+/** Signs an answer with the possession key. */
+export const signAnswer = (key, claims) => sign("countersign-answer+jwt", claims, key, false);

@@ -1,0 +1,145 @@
+package phone
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"countersign/e2e/chromium"
+	"countersign/e2e/scene"
+	"countersign/e2e/testbed"
+	"countersign/mobile/wire"
+)
+
+const (
+	specLimit = scene.Limit
+	phonePath = "/if/phone/"
+)
+
+func TestPhone(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "The phone as a page")
+}
+
+// What the specs share: each makes people of its own.
+var (
+	bed    *testbed.Bed
+	server *testbed.Server
+	chrome *chromium.Browser
+)
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	chrome, bed = scene.Prepare(ctx)
+	var err error
+	server, err = bed.Serve(ctx)
+	Expect(err).NotTo(HaveOccurred())
+}, NodeTimeout(scene.PrepareLimit))
+
+// actor is a person with a computer's browser and a phone's.
+type actor struct {
+	*scene.Scene
+	computer, phone *chromium.Tab
+}
+
+// newActor makes a person without an authenticator, signed in at the computer. Passkeys are for names, so the server has one.
+func newActor(ctx context.Context) *actor {
+	GinkgoHelper()
+	s := scene.New(ctx, chrome, server)
+	s.Base = server.Named()
+	a := &actor{Scene: s, computer: s.Tab(chromium.Desktop), phone: s.Tab(chromium.Phone)}
+	s.LogIn(a.computer)
+	s.Inside(a.computer)
+	return a
+}
+
+// enrolled is newActor with the phone added by the link of its code.
+func enrolled(ctx context.Context) *actor {
+	GinkgoHelper()
+	a := newActor(ctx)
+	a.openCode(a.code())
+	a.add()
+	return a
+}
+
+// code is what the set-up page shows for the phone.
+func (a *actor) code() string {
+	GinkgoHelper()
+	Expect(a.computer.Open(scene.FlowPath(testbed.SetupFlow))).To(Succeed())
+	var code string
+	Eventually(func() (string, error) {
+		var err error
+		code, err = chromium.Value[string](a.computer, "document.querySelector('textarea.mono')?.value ?? ''")
+		return code, err
+	}).ShouldNot(BeEmpty())
+	var payload wire.Payload
+	Expect(json.Unmarshal([]byte(code), &payload)).To(Succeed())
+	return code
+}
+
+// openCode opens the phone's page by a link.
+func (a *actor) openCode(code string) {
+	GinkgoHelper()
+	Expect(a.phone.Open(phonePath + "#" + url.PathEscape(code))).To(Succeed())
+}
+
+// add goes through the phone's screens from the code to the ready account.
+func (a *actor) add() {
+	GinkgoHelper()
+	Eventually(a.phone.Heading).Should(Equal("Add this account?"))
+	Expect(chromium.Value[string](a.phone, "location.hash")).To(BeEmpty(), "the code does not stay in the address")
+	scene.NoOverflow(a.phone)
+	click(a.phone, "Add this account")
+	Eventually(a.phone.Heading).Should(Equal("Your phone is ready"))
+	a.Inside(a.computer)
+	click(a.phone, "Done")
+	Eventually(a.phone.Heading).Should(Equal("Your authenticator"))
+}
+
+// asks signs in at another browser of the person up to the phone's question, and gives it.
+func (a *actor) asks() *chromium.Tab {
+	GinkgoHelper()
+	tab := a.Tab(chromium.Desktop)
+	a.LogIn(tab)
+	Eventually(a.phone.Heading).Should(Equal("Is this you?"))
+	scene.NoOverflow(a.phone)
+	return tab
+}
+
+// answerable waits until the question takes answers: it does not in its first moment.
+func (a *actor) answer(text string) {
+	GinkgoHelper()
+	Eventually(func() (string, error) {
+		_ = a.phone.Click(text) // until it is taken
+		return a.phone.Heading()
+	}).ShouldNot(Equal("Is this you?"))
+}
+
+// number is the one that a login page shows.
+func number(tab *chromium.Tab) string {
+	GinkgoHelper()
+	var shown string
+	Eventually(func() (string, error) {
+		var err error
+		shown, err = chromium.Value[string](tab, "document.querySelector('.number')?.textContent ?? ''")
+		return shown, err
+	}).Should(MatchRegexp(`^[0-9]+$`))
+	return shown
+}
+
+// click clicks once there is something to click.
+func click(tab *chromium.Tab, text string) {
+	GinkgoHelper()
+	Eventually(tab.Click).WithArguments(text).Should(Succeed())
+}
+
+// count is how many elements a selector finds.
+func count(tab *chromium.Tab, selector string) func() (int, error) {
+	return func() (int, error) {
+		return chromium.Value[int](tab, fmt.Sprintf("document.querySelectorAll(%q).length", selector))
+	}
+}
