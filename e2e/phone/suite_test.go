@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"testing"
 
@@ -31,19 +32,32 @@ var (
 	bed    *testbed.Bed
 	server *testbed.Server
 	chrome *chromium.Browser
+	setup  string // the set-up stage
 )
+
+// accept has the server take answers that are authenticated so, and better ones.
+func accept(ctx context.Context, answers string) {
+	GinkgoHelper()
+	Expect(server.Call(ctx, http.MethodPatch, "/stages/authenticator/mobile/"+setup+"/", map[string]any{"accepted_answers": answers}, nil)).To(Succeed())
+}
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	chrome, bed = scene.Prepare(ctx)
 	var err error
 	server, err = bed.Serve(ctx)
 	Expect(err).NotTo(HaveOccurred())
+	var found struct{ Results []struct{ PK string } }
+	Expect(server.Call(ctx, http.MethodGet, "/stages/authenticator/mobile/", nil, &found)).To(Succeed())
+	Expect(found.Results).To(HaveLen(1))
+	setup = found.Results[0].PK
+	accept(ctx, "signed_user_verified")
 }, NodeTimeout(scene.PrepareLimit))
 
 // actor is a person with a computer's browser and a phone's.
 type actor struct {
 	*scene.Scene
 	computer, phone *chromium.Tab
+	finger          *chromium.Authenticator // what checks the phone's owner
 }
 
 // newActor makes a person without an authenticator, signed in at the computer. Passkeys are for names, so the server has one.
@@ -61,9 +75,18 @@ func newActor(ctx context.Context) *actor {
 func enrolled(ctx context.Context) *actor {
 	GinkgoHelper()
 	a := newActor(ctx)
+	a.plug()
 	a.openCode(a.code())
 	a.add()
 	return a
+}
+
+// plug gives the phone something that checks its owner.
+func (a *actor) plug() {
+	GinkgoHelper()
+	var err error
+	a.finger, err = a.phone.Plug()
+	Expect(err).NotTo(HaveOccurred())
 }
 
 // code is what the set-up page shows for the phone.
@@ -110,11 +133,11 @@ func (a *actor) asks() *chromium.Tab {
 	return tab
 }
 
-// answerable waits until the question takes answers: it does not in its first moment.
+// answer clicks until it is taken: a question takes no answer in its first moment.
 func (a *actor) answer(text string) {
 	GinkgoHelper()
 	Eventually(func() (string, error) {
-		_ = a.phone.Click(text) // until it is taken
+		_ = a.phone.Click(text)
 		return a.phone.Heading()
 	}).ShouldNot(Equal("Is this you?"))
 }

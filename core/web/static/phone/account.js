@@ -2,6 +2,7 @@
 import { newKey, randomID } from "./jose.js";
 import { call } from "./server.js";
 import * as store from "./store.js";
+import * as verify from "./verify.js";
 
 const version = "1.0";
 
@@ -36,14 +37,19 @@ async function info(hostname) {
 
 /**
  * Adds an account by the payload of a code: makes its key, trades the one-time token, and stores what came. name: of the
- * account, here; phone: what the server calls this phone. Resolves to the account; rejects with a Failure.
+ * account, here; phone: what the server calls this phone; owner: have the phone check who approves, where it can. Resolves to
+ * the account; rejects with a Failure.
  */
-export async function enrol({ server, device, token }, { name, phone }) {
+export async function enrol({ server, device, token }, { name, phone, owner }) {
   const key = await newKey();
+  const passkey = owner ? await verify.create(token, key, name) : null;
   const about = await info(phone);
+  const keys = { possession: key.jwk, ...(passkey && { user_verification_passkey: passkey.registration }) };
   const reply = await call({ server, device, token, key }, "POST", "enrollment_callback",
-    { device_uid: randomID(), info: about, keys: { possession: key.jwk } }, { bearer: true });
-  const account = { server, device, token: reply.token, serverKey: reply.server_key, key, name, phone, added: Date.now() };
+    { device_uid: randomID(), info: about, keys }, { bearer: true });
+  const account = {
+    server, device, token: reply.token, serverKey: reply.server_key, key, passkey: passkey?.id, name, phone, added: Date.now(),
+  };
   await store.keep(account);
   return account;
 }

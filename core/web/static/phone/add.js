@@ -5,6 +5,7 @@ import { busy, button, go, isBusy, trouble } from "./screen.js";
 import { enrol, phoneName } from "./account.js";
 import { camera } from "./scan.js";
 import { payload } from "./wire.js";
+import { able } from "./verify.js";
 import * as store from "./store.js";
 import * as watch from "./watch.js";
 
@@ -56,12 +57,13 @@ export async function confirm({ show }) {
   const names = field({ name: "account", label: "Name of the account, on this phone", value: document.getElementById("brand").textContent });
   const phone = field({ name: "phone", label: "Name of this phone, in your account", value: await phoneName() });
   for (const f of [names, phone]) f.input.maxLength = 64;
+  const owner = await able();
   const add = button("Add this account", async () => {
     if (isBusy(add)) return;
     wrong.textContent = "";
     busy(add, true);
     try {
-      const account = await enrol(code, { name: names.input.value.trim() || location.host, phone: phone.input.value.trim() || (await phoneName()) });
+      const account = await enrol(code, { name: names.input.value.trim() || location.host, phone: phone.input.value.trim() || (await phoneName()), owner });
       offered = undefined;
       await store.persist();
       await watch.start();
@@ -73,6 +75,8 @@ export async function confirm({ show }) {
   }, "primary");
   show("Add this account?", [
     h("p", {}, "Sign-ins at ", h("strong", { text: new URL(code.server).host }), " will ask this phone. Go on only if you asked for the code yourself."),
+    h("p", { text: owner ? "This phone then checks that it is you, by your fingerprint, face or screen lock, now and for each approval. It may call that a passkey."
+      : "This phone cannot check your fingerprint here: whoever can unlock it can approve." }),
     add, wrong,
     h("details", {}, h("summary", { text: "Names" }), names.element, phone.element),
   ], { back: "Cancel" });

@@ -14,6 +14,7 @@ export async function detail({ show, signal, with: device }) {
   const facts = [
     ["Server", new URL(account.server).host], ["This phone", account.phone],
     ["Added", new Date(account.added).toLocaleDateString([], { dateStyle: "long" })],
+    ["You", account.passkey ? "Your fingerprint, face or screen lock is asked for with each approval." : "Whoever can unlock this phone can approve."],
     ["Storage", kept ? "The browser keeps it until you remove it." : "The browser may clear it when room gets short, or after weeks without a visit. Have a recovery code at hand."],
   ];
   show(account.name, [

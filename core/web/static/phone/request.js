@@ -10,6 +10,7 @@ import { ask } from "../user/dialog.js";
 import { announce, back, busy, button, go, isBusy, trouble } from "./screen.js";
 import { pad } from "./pad.js";
 import { call, now } from "./server.js";
+import { confirm } from "./verify.js";
 import { answerClaims, signAnswer } from "./wire.js";
 import * as store from "./store.js";
 import * as watch from "./watch.js";
@@ -52,9 +53,11 @@ function question({ account, challenge }, show, signal) {
   }
 
   async function send(verb, item) {
-    const claims = answerClaims(challenge, account, verb, item, "possession");
+    const signed = await signAnswer(account.key, answerClaims(challenge, account, verb, item, "possession"));
+    // Whoever holds the phone may say no.
+    const owner = verb === "approve" && account.passkey ? { user_verification: await confirm(account.passkey, signed) } : {};
     await call(account, "POST", "receive_response", {
-      tx_id: challenge.tx, selected_item: verb === "approve" ? item : "deny", signed_answer: await signAnswer(account.key, claims),
+      tx_id: challenge.tx, selected_item: verb === "approve" ? item : "deny", signed_answer: signed, ...owner,
     });
     const outcome = { approve: "answered", deny: "denied", report: "reported" }[verb];
     if (verb === "approve") {

@@ -67,7 +67,7 @@ export async function send(url, options) {
 /** What a status means for a phone, in words for its owner. */
 export function failure(status, data) {
   if (status === 400) {
-    const texts = Object.values(data ?? {}).flat(2).filter((t) => typeof t === "string");
+    const texts = words(data);
     return new Failure("refused", texts.join(" ") || "The server did not take this.", data ?? {});
   }
   switch (status) {
@@ -85,3 +85,6 @@ export function failure(status, data) {
   }
   return new Failure("failed", "Something went wrong on the server. Try again in a moment.");
 }
+
+/** All texts in a body of errors, however deep. */
+const words = (data) => (typeof data === "string" ? [data] : Object.values(data ?? {}).flatMap(words));

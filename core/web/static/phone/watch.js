@@ -11,8 +11,8 @@ import { checkChallenge } from "./wire.js";
 import { call, now } from "./server.js";
 
 const hold = 50; // s for which the server may hold an answer back
-const pace = 2000; // ms between two questions of a lane at the least
-const again = 5000; // ms after a failure, and between looks whether a request that is shown still waits
+const pace = 1000; // ms between two questions of a lane at the least
+const again = 5000; // ms between them after a failure
 const lanes = 3;
 
 /** Tells of changes: "change", of the requests or of what is wrong with an account. */
@@ -65,11 +65,9 @@ async function lane(accounts, signal) {
     await attended(signal);
     if (signal.aborted) return;
     const began = performance.now();
-    const shown = requests.has(account.device);
-    await ask(account, shown ? 0 : Math.max(5, Math.floor(hold / accounts.length)), signal);
+    await ask(account, Math.max(5, Math.floor(hold / accounts.length)), signal);
     if (troubles.get(account.device)?.reason === "gone" && accounts.length === 1) return;
-    const rest = troubles.has(account.device) || requests.has(account.device) ? again : pace;
-    await pause(rest - (performance.now() - began), signal);
+    await pause((troubles.has(account.device) ? again : pace) - (performance.now() - began), signal);
   }
 }
 
@@ -84,7 +82,10 @@ async function ask(account, wait, signal) {
   signal.addEventListener("abort", stop);
   if (signal.aborted) left.abort();
   try {
-    const { pending } = await call(account, "GET", "pending", undefined, { query: wait ? `?wait=${wait}` : "", signal: left.signal });
+    // What is shown already is no news: the server holds the answer until that changes.
+    const known = requests.get(account.device)?.challenge.tx;
+    const query = wait ? `?wait=${wait}${known ? `&known=${known}` : ""}` : "";
+    const { pending } = await call(account, "GET", "pending", undefined, { query, signal: left.signal });
     found = pending ?? [];
   } catch (failure) {
     if (failure.name === "AbortError") return;
