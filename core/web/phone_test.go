@@ -118,6 +118,9 @@ func TestPhoneVectors(t *testing.T) {
 		if !strings.HasPrefix(v.Name, "ES256") {
 			continue // the page has keys of one kind
 		}
+		if v.Kind == "registration" || v.Kind == "assertion" {
+			continue // the browser's own doing
+		}
 		counts[v.Kind]++
 		got := b.eval(fmt.Sprintf(`import("/static/phone/wire.js").then(async (wire) => (%s)(wire, await import("/static/phone/jose.js"), %s))`, scripts[v.Kind], quoted(t, v)))
 		if got != `"ok"` {
