@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"countersign/authenticators"
+	"countersign/authenticators/throttle"
 	"countersign/core/event"
 	"countersign/core/fault"
 	"countersign/core/session"
@@ -42,6 +43,7 @@ type question struct {
 	Told    string     `json:"told,omitempty"` // the delivery failure that the browser knows of
 	Rung    time.Time  `json:"rung,omitzero"`  // when the push was last sent
 	Rings   int        `json:"rings,omitempty"`
+	Paused  *pause     `json:"paused,omitempty"` // why the phone was not asked when it was chosen last
 }
 
 // The limits on sending the push of an open question again, when the person asks for it.
@@ -104,6 +106,9 @@ func (m method) Show(_ context.Context, _ *flows.Run, o *authenticators.Offer) (
 	if q.Tx != nil {
 		shown["expires"] = q.Expires
 	}
+	if q.Paused != nil {
+		shown["paused_until"], shown["paused_reason"] = q.Paused.Until, q.Paused.Reason
+	}
 	return shown, nil
 }
 
@@ -127,7 +132,7 @@ func (m method) Ahead(value json.RawMessage, o *event.Origin) flows.Ahead {
 	if err != nil {
 		return nil
 	}
-	return &aiming{device: device, source: sourceOf(o), now: m.s.Now()}
+	return &aiming{device: device, source: throttle.Source(o.ClientIP), now: m.s.Now()}
 }
 
 // Select asks the phone, unless the same question is open already.
@@ -148,10 +153,10 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 	if t == nil {
 		return failure("invalid", "This phone was removed. Please use another way."), nil
 	}
-	now := run.Now()
+	now, by := run.Now(), s.asker(run, t)
 	if q.Tx != nil {
 		if t.pending != nil && *t.pending == *q.Tx && now.Before(q.Expires) {
-			return nil, m.ringAgain(ctx, run, t, o, q)
+			return nil, m.ringAgain(ctx, run, t, o, q, by)
 		}
 		// What the phone said a moment ago stands: to ask anew would undo an approval, or outlive a denial.
 		st, err := s.standing(ctx, run.DB(), *q.Tx, q.Expires, false)
@@ -168,8 +173,11 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 			return nil, err
 		}
 	}
-	if wait := s.Budget.wait(now, t.history, sourceOf(run.Origin), t.known); wait > 0 {
-		return failure("throttled", "Too many requests were sent to your phone. Try again in "+waitText(wait)+", or use another way."), nil
+	if q.Paused, err = s.paused(ctx, run, t, by); err != nil {
+		return nil, err
+	}
+	if q.Paused != nil {
+		return failure("throttled", q.Paused.text(now)), o.Keep(q)
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -179,20 +187,23 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 		id: id, mode: q.Mode, items: q.Items, correct: q.Correct, created: now, expires: now.Add(s.AnswerWindow),
 		context: contextOf(run, now),
 	}
-	if err := s.open(ctx, run, t, p); err != nil {
+	if err := s.open(ctx, run, t, p, by); err != nil {
 		return nil, err
 	}
 	q.Tx, q.Expires, q.Rung, q.Rings = &id, p.expires, now, 1
 	return nil, o.Keep(q)
 }
 
-// ringAgain sends the push of an open question once more; too soon or too often, it rings already.
-func (m method) ringAgain(ctx context.Context, run *flows.Run, t *target, o *authenticators.Offer, q question) error {
-	if q.Rings >= maxRings || run.Now().Sub(q.Rung) < ringGap {
+// ringAgain sends the push of an open question once more; too soon or too often, it rings already. It counts as a ring.
+func (m method) ringAgain(ctx context.Context, run *flows.Run, t *target, o *authenticators.Offer, q question, by asker) error {
+	now := run.Now()
+	if q.Rings >= maxRings || now.Sub(q.Rung) < ringGap || m.s.Budget.wait(now, t.history, by) > 0 {
 		return nil
 	}
-	q.Rung, q.Told = run.Now(), ""
+	q.Rung, q.Told = now, ""
 	q.Rings++
+	run.Contended(ringKey)
+	run.Queue(`UPDATE mobile_transactions SET ring = $2, rings = rings + 1, rung = $3 WHERE tx_id = $1 AND status = 'wait'`, *q.Tx, t.nextRing(), now)
 	p := prompt{id: *q.Tx, mode: q.Mode, items: q.Items, context: wire.Context{Host: run.Origin.Host}, expires: q.Expires}
 	if err := m.s.announce(ctx, run, t, p); err != nil {
 		return err
@@ -208,7 +219,7 @@ func contextOf(run *flows.Run, now time.Time) wire.Context {
 		application = run.Title
 	}
 	return wire.Context{
-		Application: application, Host: run.Origin.Host, IP: sourceOf(run.Origin),
+		Application: application, Host: run.Origin.Host, IP: addressOf(run.Origin),
 		Browser: agent.Browser.Family, OS: agent.OS.Family, Time: now.UTC().Truncate(time.Second),
 	}
 }
@@ -262,6 +273,7 @@ func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Of
 // conclude maps a prompt that is over. Whatever it was but accepted, the next choice asks a new question.
 func (m method) conclude(ctx context.Context, run *flows.Run, o *authenticators.Offer, q question, st *standing) (flows.Outcome, error) {
 	if st != nil && st.status == statusAccept {
+		m.s.crowd.approved(*q.Tx)
 		if st.signed != signedBearer {
 			o.Proof = &authenticators.Proof{UID: o.UID, Name: o.Name, UserVerified: st.signed == string(wire.UseVerification)}
 		}

@@ -2,7 +2,6 @@ package mobile
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"countersign/authenticators/throttle"
 	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/fault"
@@ -33,17 +33,29 @@ const app = "authentik_stages_authenticator_mobile"
 
 // target is a device as it is about to be asked.
 type target struct {
-	device      uuid.UUID
-	userID      int
-	name        string
-	channel     string
-	address     *string
-	canFetch    bool
-	pending     *uuid.UUID // a prompt that still waits
-	pendingNode *uuid.UUID
-	listening   *uuid.UUID // the node that holds the phone on a poll or a socket
-	known       bool       // the user approved a login from this source before
-	history     []past
+	device       uuid.UUID
+	userID       int
+	name         string
+	channel      string
+	address      *string
+	canFetch     bool
+	pending      *uuid.UUID // a prompt that still waits
+	pendingNode  *uuid.UUID
+	pendingUntil *time.Time
+	listening    *uuid.UUID // the node that holds the phone on a poll or a socket
+	asks         asker      // who asked it
+	known        bool       // the user approved a login from this source before
+	history      []past
+	blocked      *time.Time // no phone of the user is asked before, as a prompt was reported
+	everywhere   bool       // not even for a known browser
+}
+
+// nextRing is the place that the next ring of the user takes.
+func (t *target) nextRing() int64 {
+	if len(t.history) == 0 {
+		return 1
+	}
+	return t.history[0].Ring + 1
 }
 
 // aiming reads all that opening a prompt needs.
@@ -52,31 +64,54 @@ type aiming struct {
 	source string
 	now    time.Time
 
-	target  *target // nil: the device is gone
-	history []byte
-	done    bool
+	target *target // nil: the device is gone
+	done   bool
 }
 
 // aimSQL is written without EXISTS, for which the planner may answer "known" by a hash of the whole table.
-const aimSQL = `SELECT d.user_id, d.name, d.push_channel, d.push_address, d.can_fetch, p.tx_id, p.node,
+const aimSQL = `SELECT d.user_id, d.name, d.push_channel, d.push_address, d.can_fetch, p.tx_id, p.node, p.expires, p.source, p.browser,
 		(SELECT true FROM mobile_transactions k WHERE k.user_id = d.user_id AND k.source = $2 AND k.status = 'accept' LIMIT 1) IS NOT NULL,
-		(SELECT coalesce(json_agg(h), '[]') FROM (SELECT status, source, created FROM mobile_transactions
-			WHERE user_id = d.user_id ORDER BY created DESC LIMIT $3) h),
+		b.until, b.everywhere, h.places, h.statuses, h.sources, h.browsers, h.rings, h.rung, h.warned,
 		CASE WHEN d.listening_until > $4 THEN d.listening_node END
 	FROM mobile_devices d LEFT JOIN mobile_transactions p ON p.device = d.uuid AND p.status = 'wait'
+		LEFT JOIN mobile_blocks b ON b.user_id = d.user_id
+		CROSS JOIN LATERAL (SELECT array_agg(ring) AS places, array_agg(status) AS statuses, array_agg(source) AS sources, array_agg(browser) AS browsers,
+			array_agg(rings) AS rings, array_agg(coalesce(rung, created)) AS rung, array_agg(warned) AS warned
+			FROM (SELECT ring, status, source, browser, rings, rung, created, warned FROM mobile_transactions
+				WHERE user_id = d.user_id AND ring IS NOT NULL ORDER BY ring DESC LIMIT $3) t) h
 	WHERE d.uuid = $1 AND d.confirmed`
 
 func (a *aiming) args() []any { return []any{a.device, a.source, remembered, a.now} }
 
 func (a *aiming) scan(row pgx.Row) error {
 	t := &target{device: a.device}
-	err := row.Scan(&t.userID, &t.name, &t.channel, &t.address, &t.canFetch, &t.pending, &t.pendingNode, &t.known, &a.history, &t.listening)
-	if err == nil {
-		a.target = t
-	} else if !errors.Is(err, pgx.ErrNoRows) {
+	var source, browser *string
+	var everywhere *bool
+	var h struct {
+		places                      []int64
+		statuses, sources, browsers []string
+		rings                       []int
+		rung                        []time.Time
+		warned                      []bool
+	}
+	err := row.Scan(&t.userID, &t.name, &t.channel, &t.address, &t.canFetch, &t.pending, &t.pendingNode, &t.pendingUntil, &source, &browser, &t.known,
+		&t.blocked, &everywhere, &h.places, &h.statuses, &h.sources, &h.browsers, &h.rings, &h.rung, &h.warned, &t.listening)
+	if errors.Is(err, pgx.ErrNoRows) {
+		a.done = true
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	a.done = true
+	t.everywhere = everywhere != nil && *everywhere
+	t.history = make([]past, len(h.statuses))
+	for i := range t.history {
+		t.history[i] = past{h.places[i], h.statuses[i], h.sources[i], h.browsers[i], h.rings[i], h.rung[i], h.warned[i]}
+	}
+	if source != nil {
+		t.asks = asker{source: *source, browser: *browser, known: *source == a.source && t.known || approvedFrom(t.history, *source)}
+	}
+	a.target, a.done = t, true
 	return nil
 }
 
@@ -86,17 +121,11 @@ func (a *aiming) Queue(b *pgx.Batch) { b.Queue(aimSQL, a.args()...).QueryRow(a.s
 // aim is what opening a prompt on a device needs: as it was read ahead for this request, or read now. nil: the device is gone.
 func (s *Service) aim(ctx context.Context, run *flows.Run, device uuid.UUID) (*target, error) {
 	a, ok := run.Ahead().(*aiming)
-	if !ok || !a.done || a.device != device || a.source != sourceOf(run.Origin) {
-		a = &aiming{device: device, source: sourceOf(run.Origin), now: run.Now()}
+	if source := throttle.Source(run.Origin.ClientIP); !ok || !a.done || a.device != device || a.source != source {
+		a = &aiming{device: device, source: source, now: run.Now()}
 		if err := a.scan(run.DB().QueryRow(ctx, aimSQL, a.args()...)); err != nil {
 			return nil, fmt.Errorf("read device %s: %w", device, db.Fault(err))
 		}
-	}
-	if a.target == nil {
-		return nil, nil
-	}
-	if err := json.Unmarshal(a.history, &a.target.history); err != nil {
-		return nil, fmt.Errorf("read prompts of user %d: %w", a.target.userID, err)
 	}
 	return a.target, nil
 }
@@ -112,11 +141,15 @@ type prompt struct {
 	expires time.Time
 }
 
-// pendingKey is the index that allows one waiting prompt a device.
-const pendingKey = "mobile_transactions_pending_key"
+// The indexes that allow one waiting prompt a device, and one ring at each place among a user's: of two requests that found
+// the same history, one is told to look again.
+const (
+	pendingKey = "mobile_transactions_pending_key"
+	ringKey    = "mobile_transactions_ring_key"
+)
 
 // open queues the prompt with the run, and the push for when it is durable.
-func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt) error {
+func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt, by asker) error {
 	if t.pending != nil {
 		run.Queue(`UPDATE mobile_transactions SET status = CASE WHEN expires <= $2 THEN 'expired' ELSE 'superseded' END
 			WHERE tx_id = $1 AND status = 'wait'`, *t.pending, p.created)
@@ -129,11 +162,16 @@ func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt)
 	run.AfterCommit(func() {
 		s.waiters.opened(p.id, p.created, p.expires)
 		s.rouse(t.device, t.listening)
+		if by.stranger() {
+			s.crowd.add(p.id, by.source, p.created)
+		}
 	})
 	run.Contended(pendingKey)
-	run.Queue(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, mode, items, correct, context, node, created, expires)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		p.id, t.device, t.userID, sourceOf(run.Origin), string(p.mode), p.items, p.correct, p.context, s.Bus.Node(), p.created, p.expires)
+	run.Contended(ringKey)
+	run.Queue(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, mode, items, correct, context, node, created, expires, ring, browser, session)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		p.id, t.device, t.userID, by.source, string(p.mode), p.items, p.correct, p.context, s.Bus.Node(), p.created, p.expires,
+		t.nextRing(), by.browser, run.Session.UUID)
 	return s.announce(ctx, run, t, p)
 }
 
@@ -158,7 +196,7 @@ func deviceRef(id uuid.UUID, name string) event.Ref {
 	return event.Model(id, app, "mobiledevice", name)
 }
 
-func sourceOf(o *event.Origin) string {
+func addressOf(o *event.Origin) string {
 	if !o.ClientIP.IsValid() {
 		return ""
 	}

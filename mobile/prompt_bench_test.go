@@ -30,8 +30,8 @@ func BenchmarkAim(b *testing.B) {
 	device, _ := x.phone(x.user)
 	other := x.makeUser("babbage")
 	for owner, n := range map[int]int{x.user: 50, other: 5000} {
-		x.exec(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, status, mode, items, correct, context, node, created, expires)
-			SELECT gen_random_uuid(), $1, $2, '192.0.2.1', 'accept', 'number_matching_3', '{111}', '111', '{}', $1, now(), now() FROM generate_series(1, $3)`,
+		x.exec(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, status, mode, items, correct, context, node, created, expires, ring)
+			SELECT gen_random_uuid(), $1, $2, '192.0.2.1', 'accept', 'number_matching_3', '{111}', '111', '{}', $1, now(), now(), n FROM generate_series(1, $3) n`,
 			device, owner, n)
 	}
 	x.exec(`ANALYZE mobile_transactions`)

@@ -302,35 +302,6 @@ func chiSquare(counts []int, expected float64) float64 {
 	return x
 }
 
-func TestBudget(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	ago := func(status, source string, d time.Duration) past {
-		return past{Status: status, Source: source, Created: now.Add(-d)}
-	}
-	b := Budget{Pushes: 3, Window: 10 * time.Minute, Gap: 15 * time.Second, DenyGap: 30 * time.Second}
-	for name, c := range map[string]struct {
-		history []past
-		source  string
-		known   bool
-		want    time.Duration
-	}{
-		"nothing yet":              {nil, "evil", false, 0},
-		"one unanswered":           {[]past{ago("expired", "evil", time.Second)}, "evil", false, 0},
-		"two: a gap":               {[]past{ago("expired", "evil", 5*time.Second), ago("expired", "evil", 9*time.Second)}, "evil", false, 10 * time.Second},
-		"denied: a pause":          {[]past{ago("deny", "evil", 10*time.Second)}, "evil", false, 20 * time.Second},
-		"three: the window":        {[]past{ago("wrong", "evil", time.Minute), ago("deny", "evil", 2*time.Minute), ago("expired", "evil", 4*time.Minute)}, "evil", false, 6 * time.Minute},
-		"from many addresses":      {[]past{ago("wait", "a", time.Minute), ago("wait", "b", 2*time.Minute), ago("wait", "c", 4*time.Minute)}, "d", false, 6 * time.Minute},
-		"the owner's own place":    {[]past{ago("wait", "a", 1), ago("wait", "b", 1), ago("wait", "c", 1), ago("accept", "home", time.Hour)}, "home", true, 0},
-		"an approval resets":       {[]past{ago("accept", "home", time.Second), ago("deny", "home", 2*time.Second), ago("deny", "home", 3*time.Second), ago("deny", "home", 4*time.Second)}, "home", true, 0},
-		"the owner's place counts": {[]past{ago("deny", "home", 40*time.Second), ago("wrong", "home", 41*time.Second), ago("wrong", "home", 50*time.Second), ago("accept", "home", time.Hour)}, "home", true, 10*time.Minute - 50*time.Second},
-	} {
-		if got := b.wait(now, c.history, c.source, c.known); got != c.want {
-			t.Errorf("%s: wait %s, want %s", name, got, c.want)
-		}
-	}
-}
-
 // T13: a push holds no user name, and not which item is right; one to a phone that can fetch holds no item at all.
 func TestPushSaysNothing(t *testing.T) {
 	t.Parallel()

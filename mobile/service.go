@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"countersign/authenticators/browser"
 	"countersign/core/bus"
 	"countersign/core/event"
 	"countersign/core/secret"
@@ -59,6 +60,8 @@ type Service struct {
 	Options
 	waiters     *waiters
 	audience    *audience
+	crowd       *crowd
+	browsers    *browser.Marks
 	serverKey   serverKey
 	nonceKey    []byte // makes the nonces of proofs
 	unsubscribe []func()
@@ -85,7 +88,10 @@ func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Service{Options: o, waiters: newWaiters(), audience: newAudience(), nonceKey: o.Keeper.Derive("mobile proof nonce")}
+	s := &Service{
+		Options: o, waiters: newWaiters(), audience: newAudience(), crowd: newCrowd(), browsers: browser.New(o.Keeper),
+		nonceKey: o.Keeper.Derive("mobile proof nonce"),
+	}
 	s.unsubscribe = []func(){
 		o.Bus.Subscribe(topic, func(payload string) {
 			if id, err := uuid.Parse(payload); err == nil {

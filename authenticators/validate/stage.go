@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"countersign/authenticators"
+	"countersign/authenticators/browser"
 	"countersign/core/duration"
 	"countersign/core/event"
 	"countersign/core/fault"
@@ -27,6 +28,7 @@ type Stage struct {
 	users     *user.Store
 	key       []byte                 // signs the cookie
 	keys      jwt.VerificationKeySet // that it is taken with: key, and those of older keys of the server
+	browsers  *browser.Marks
 	settings  Settings
 	threshold time.Duration
 }
@@ -46,6 +48,7 @@ func Kind(store *authenticators.Store, users *user.Store, keeper *secret.Keeper)
 	for _, old := range keeper.DeriveOld(label) {
 		keys.Keys = append(keys.Keys, old)
 	}
+	browsers := browser.New(keeper)
 	kind := flows.NewKind(
 		resource.KindInfo{
 			Name: "authenticatorvalidatestage", App: "authentik_stages_authenticator_validate",
@@ -59,7 +62,7 @@ func Kind(store *authenticators.Store, users *user.Store, keeper *secret.Keeper)
 			if err != nil {
 				return nil, err
 			}
-			return &Stage{id: id, store: store, users: users, key: key, keys: keys, settings: s, threshold: threshold}, nil
+			return &Stage{id: id, store: store, users: users, key: key, keys: keys, browsers: browsers, settings: s, threshold: threshold}, nil
 		},
 		flows.Exchange{Component: Component, Challenge: Challenge{}, Response: Response{}},
 	)
@@ -421,6 +424,9 @@ func (s *Stage) granted(ctx context.Context, run *flows.Run, o *authenticators.O
 	c.AuthMethodArgs["mfa_devices"] = append(devices, used)
 	c.Factors = append(c.Factors, o.Class)
 	run.Changed()
+	if id, _ := run.PendingID(); id != 0 {
+		s.browsers.Remember(run, id)
+	}
 	return s.remember(ctx, run, o)
 }
 

@@ -32,7 +32,7 @@ var storeys = []storey{
 	{name: "area", pattern: []string{"core/**"}, imports: []string{"platform", "area"}, tests: []string{"browser"}},
 	{name: "stage", pattern: []string{"flows/stages/**"}, imports: []string{"platform", "area", "engine"}, tests: []string{"stage"}, apart: true},
 	{name: "engine", pattern: []string{"flows/**"}, imports: []string{"platform", "area", "engine"}, tests: []string{"stage", "authenticator"}},
-	{name: "authenticator", pattern: []string{"authenticators", "authenticators/validate/**", "authenticators/qr/**", "authenticators/throttle/**"},
+	{name: "authenticator", pattern: []string{"authenticators", "authenticators/validate/**", "authenticators/qr/**", "authenticators/throttle/**", "authenticators/browser/**"},
 		imports: []string{"platform", "area", "engine", "authenticator"}, tests: []string{"stage", "authenticator kind"}},
 	{name: "authenticator kind", pattern: []string{"authenticators/**"}, imports: []string{"platform", "area", "engine", "authenticator"}, tests: []string{"stage", "browser"}, apart: true},
 	{name: "push", pattern: []string{"push"}},

@@ -53,10 +53,13 @@ type Config struct {
 
 	Mobile struct {
 		AnswerWindow time.Duration `yaml:"answer_window" help:"How long a phone may answer a prompt; at most 10m."`
-		Pushes       int           `yaml:"pushes" help:"Prompts that a user may leave unapproved within push_window before a phone rings no more for logins from an unknown or the same address."`
-		PushWindow   time.Duration `yaml:"push_window" help:"Time over which pushes counts."`
-		PushGap      time.Duration `yaml:"push_gap" help:"Pause before the last prompt of the budget."`
-		DenyGap      time.Duration `yaml:"deny_gap" help:"Pause after a denied prompt."`
+		Pushes       int           `yaml:"pushes" help:"How often a phone rings within push_window for logins that nobody approves; a browser that the user is known in has its own count."`
+		PushWindow   time.Duration `yaml:"push_window" help:"Time over which pushes counts, and the first pause after them; each further one is twice as long."`
+		PushGap      time.Duration `yaml:"push_gap" help:"Pause before the last ring of the budget."`
+		DenyGap      time.Duration `yaml:"deny_gap" help:"Pause after a denied prompt, doubled with each."`
+		LongestPause time.Duration `yaml:"longest_pause" help:"The longest pause between two rings that nobody approves."`
+		SourcePushes int           `yaml:"source_pushes" help:"Prompts of browsers and networks that no user is known by, from one network to all users, that may be unapproved on a node within push_window."`
+		TotalPushes  int           `yaml:"total_pushes" help:"The same, from all networks together."`
 	} `yaml:"mobile"`
 
 	Push struct {
@@ -108,6 +111,7 @@ func Defaults() Config {
 	b := mobile.DefaultBudget()
 	c.Mobile.AnswerWindow = time.Minute
 	c.Mobile.Pushes, c.Mobile.PushWindow, c.Mobile.PushGap, c.Mobile.DenyGap = b.Pushes, b.Window, b.Gap, b.DenyGap
+	c.Mobile.LongestPause, c.Mobile.SourcePushes, c.Mobile.TotalPushes = b.Longest, b.Source, b.Total
 	c.Push.Workers, c.Push.Queue = 64, 10_000
 	c.Push.WebPush.AllowedHosts = []string{}
 	c.Push.FCM.URL = "https://fcm.googleapis.com/v1"
@@ -148,6 +152,8 @@ func (c *Config) validate() error {
 		{c.Mobile.AnswerWindow < time.Second || c.Mobile.AnswerWindow > mobile.MaxAnswerWindow, "mobile.answer_window: 1s to 10m"},
 		{c.Mobile.Pushes < 1 || c.Mobile.Pushes > mobile.MaxPushes, fmt.Sprintf("mobile.pushes: 1 to %d", mobile.MaxPushes)},
 		{c.Mobile.PushWindow <= 0 || c.Mobile.PushGap < 0 || c.Mobile.DenyGap < 0, "mobile: windows and gaps are not negative"},
+		{c.Mobile.LongestPause < c.Mobile.PushWindow || c.Mobile.LongestPause > 24*time.Hour, "mobile.longest_pause: push_window to 24h"},
+		{c.Mobile.SourcePushes < 1 || c.Mobile.TotalPushes < 1, "mobile.source_pushes, total_pushes: at least 1"},
 		{c.Push.Workers < 1 || c.Push.Queue < 1, "push: workers and queue are at least 1"},
 		{c.Events.Retention < 24*time.Hour, "events.retention: at least 24h"},
 	} {

@@ -64,6 +64,14 @@ const (
 	Replaced    = "replaced"
 )
 
+// The context of a suspicious_request of which the user is to be told has Suspicion: why.
+const (
+	Suspicion    = "suspicion"
+	PhoneFlooded = "phone_flooded" // a phone rang in vain as often as it may
+	PhoneReport  = "phone_report"  // somebody said on a phone that a login was not theirs
+	Effects      = "effects"       // of that, a []string
+)
+
 // Model makes a Ref. A uuid.UUID as pk is written as 32 hexadecimal digits, as the wire has it.
 func Model(pk any, app, modelName, name string) Ref {
 	if id, ok := pk.(uuid.UUID); ok {

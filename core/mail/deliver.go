@@ -60,7 +60,7 @@ func (s *Service) message(ctx context.Context, j *job) (*Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read recipient %d: %w", j.User, db.Fault(err))
 	}
-	p := page{Username: clean(username, maxName), Facts: j.Facts, Browser: browser(j.Facts.Agent), ToOld: j.Address == j.Facts.Old}
+	p := page{Username: clean(username, maxName), Facts: j.Facts, Browser: browser(j.Facts.Agent), ToOld: j.Address == j.Facts.Old, ToAdmin: j.Kind == PhoneReportTold}
 	p.Title, p.Link = s.site(ctx, &j.Facts)
 	if j.Since != nil {
 		owed := 0
@@ -70,6 +70,9 @@ func (s *Service) message(ctx context.Context, j *job) (*Message, error) {
 			return nil, fmt.Errorf("count mails that were held back: %w", db.Fault(err))
 		}
 		p.More = max(owed-perHour, 0)
+	}
+	if p.ToAdmin {
+		name, p.Link = "", ""
 	}
 	m := &Message{ID: j.ID.String(), Name: name, To: j.Address}
 	if m.Subject, m.Text, m.HTML, err = render(j.Kind, p); err != nil {

@@ -20,6 +20,9 @@ const (
 	DeviceMoved     Kind = "device_moved" // its pushes go elsewhere
 	EmailChanged    Kind = "email_changed"
 	PasswordChanged Kind = "password_changed"
+	PhoneFlooded    Kind = "phone_flooded"     // it rang in vain as often as it may
+	PhoneReport     Kind = "phone_report"      // a login was reported on it as somebody else's
+	PhoneReportTold Kind = "phone_report_told" // the same, to administrators
 )
 
 // Facts are what a mail says of a deed. Texts in them are cleaned already.
@@ -29,6 +32,8 @@ type Facts struct {
 	Old    string    `json:"old,omitempty"`    // the address before a change
 	New    string    `json:"new,omitempty"`
 	Other  bool      `json:"other,omitempty"` // somebody else did it
+	Rings  int       `json:"rings,omitempty"` // of the phone, in vain
+	Done   []string  `json:"done,omitempty"`  // what a report set off, as event.Effects
 	At     time.Time `json:"at"`
 	IP     string    `json:"ip,omitempty"`
 	Agent  string    `json:"agent,omitempty"` // the User-Agent header
@@ -47,11 +52,24 @@ const outboxSQL = `INSERT INTO mail_outbox (user_id, address, kind, facts, creat
 	SELECT u.id, a, $2::text, $3::jsonb, $4::timestamptz FROM users u, unnest(coalesce($5::text[], ARRAY[u.email])) AS a
 	WHERE u.id = $1::integer AND a <> ''`
 
+// reportSQL is outboxSQL, and tells administrators too: those active who are members of a superuser group or of one below it,
+// at most twenty. $5 is the kind of their mail.
+const reportSQL = `INSERT INTO mail_outbox (user_id, address, kind, facts, created)
+	SELECT $1::integer, a.email, a.kind, $3::jsonb, $4::timestamptz FROM (
+		SELECT u.email, $2::text AS kind FROM users u WHERE u.id = $1::integer AND u.email <> ''
+		UNION ALL (
+			WITH RECURSIVE below AS (
+				SELECT group_uuid FROM groups WHERE is_superuser
+				UNION SELECT g.group_uuid FROM groups g JOIN below b ON g.parent = b.group_uuid)
+			SELECT DISTINCT u.email, $5::text FROM below JOIN group_members USING (group_uuid) JOIN users u ON u.id = user_id
+				WHERE u.is_active AND u.email <> '' AND u.id <> $1::integer ORDER BY u.email LIMIT 20)) a`
+
 // Beside is an event.Log's: the statement that queues the mails about an event, "" for most. It looks at authenticators
-// that were added, removed or moved, at changed addresses and at passwords that were set.
+// that were added, removed or moved, at changed addresses, at passwords that were set, and at requests to phones that somebody
+// else seems to have caused.
 func (s *Service) Beside(ctx context.Context, e event.Event) (sql string, args []any, err error) {
 	switch e.Action {
-	case event.ModelCreated, event.ModelUpdated, event.ModelDeleted, event.PasswordSet:
+	case event.ModelCreated, event.ModelUpdated, event.ModelDeleted, event.PasswordSet, event.SuspiciousRequest:
 	default: // logins and prompts above all
 		return "", nil, nil
 	}
@@ -86,6 +104,12 @@ func (s *Service) Beside(ctx context.Context, e event.Event) (sql string, args [
 			return "", nil, nil
 		}
 		kind, f.Old, f.New, addresses = EmailChanged, clean(change.From, maxHost), clean(change.To, maxHost), []string{change.From, change.To}
+	case e.Action == event.SuspiciousRequest && e.Context[event.Suspicion] == event.PhoneFlooded:
+		kind = PhoneFlooded
+		f.Rings, _ = e.Context["rings"].(int)
+	case e.Action == event.SuspiciousRequest && e.Context[event.Suspicion] == event.PhoneReport:
+		kind = PhoneReport
+		f.Done, _ = e.Context[event.Effects].([]string)
 	default:
 		return "", nil, nil
 	}
@@ -100,5 +124,9 @@ func (s *Service) Beside(ctx context.Context, e event.Event) (sql string, args [
 	if err != nil {
 		return "", nil, fmt.Errorf("queue mail %s: %w", kind, err)
 	}
-	return outboxSQL, []any{owner, string(kind), json.RawMessage(facts), f.At, addresses}, nil
+	args = []any{owner, string(kind), json.RawMessage(facts), f.At}
+	if kind == PhoneReport {
+		return reportSQL, append(args, string(PhoneReportTold)), nil
+	}
+	return outboxSQL, append(args, addresses), nil
 }

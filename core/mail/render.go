@@ -20,6 +20,7 @@ type page struct {
 	Browser  string
 	Link     string // to the account; "" is none
 	ToOld    bool   // this mail goes to the address before the change
+	ToAdmin  bool   // this mail goes to an administrator, about the user
 	More     int    // changes in the same hour of which no mail tells
 }
 
