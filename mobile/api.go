@@ -61,6 +61,7 @@ func (s *Service) Mount(a *api.API) {
 	response.NotFound = true
 	api.Handle(a, response, s.receiveResponse)
 	s.mountChannels(a)
+	api.Handle(a, op("POST", wire.ActionRotate, "Change the keys of the phone"), s.rotateKeys)
 	pending := op("GET", wire.ActionPending, "What waits for this phone's answer. For phones that say in info.others that they can fetch.")
 	pending.ID = "authenticators_mobile_pending_retrieve"
 	pending.Query = []api.Parameter{
@@ -117,7 +118,7 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		if err := issue(ctx, tx, device, reply.Token, purposeDevice, nil); err != nil {
 			return err
 		}
-		if err := keys.keep(ctx, tx, device); err != nil {
+		if err := keys.keep(ctx, tx, device, nil); err != nil {
 			return err
 		}
 		return s.Events.Emit(ctx, tx, event.Event{
@@ -227,6 +228,9 @@ func (s *Service) touch(ctx context.Context, device uuid.UUID, what, sql string,
 		}
 		told := map[string]any{"model": deviceRef(device, name), "message": what}
 		if moved {
+			if _, err := tx.Exec(ctx, `UPDATE mobile_devices SET changed = $2 WHERE uuid = $1`, device, s.Now()); err != nil {
+				return fmt.Errorf("update device: %w", db.Fault(err))
+			}
 			told[event.PushAddress] = event.Replaced
 		}
 		return s.Events.Emit(ctx, tx, event.Event{Action: event.ModelUpdated, App: app, User: &owner, Context: told})

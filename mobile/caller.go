@@ -45,24 +45,25 @@ func credentials(r *http.Request) (token string, proves bool, err error) {
 
 // callerSQL finds who holds a token of one of the purposes ($2), by the proof of which key ($4, "" for none), and with $5
 // uses the proof up. It gives no row for a token that is none, or not enough by itself; own is false where the key is
-// another's, and fresh where the proof was used before, or was not to be used.
+// another's, and fresh where the proof was used before, or was not to be used. coming says that the key is not in force yet.
 const callerSQL = `WITH d AS (
-	SELECT t.device, NOT d.signs OR EXISTS (SELECT FROM mobile_keys k WHERE k.device = d.uuid AND k.use = 'possession' AND k.thumbprint = $4) AS own
+	SELECT t.device, NOT d.signs OR k.thumbprint IS NOT NULL AS own, k.pending_until IS NOT NULL AS coming
 	FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id
+		LEFT JOIN mobile_keys k ON k.thumbprint = $4 AND k.device = d.uuid AND k.use = 'possession' AND (k.pending_until IS NULL OR k.pending_until > $3)
 	WHERE t.token_hash = $1 AND t.purpose = ANY($2) AND (t.expires IS NULL OR t.expires > $3) AND u.is_active
 		AND (d.confirmed OR t.purpose = 'enrollment') AND d.signs = ($4 <> '')
 ), p AS (
 	INSERT INTO mobile_proofs (proof_hash, expires) SELECT $5, $6 FROM d WHERE d.own AND $5::bytea IS NOT NULL
 	ON CONFLICT DO NOTHING RETURNING 1
 )
-SELECT d.device, d.own, EXISTS (SELECT FROM p) FROM d`
+SELECT d.device, d.own, EXISTS (SELECT FROM p), d.coming FROM d`
 
 // calling is a request that is being identified.
 type calling struct {
 	caller
 	token string
 
-	own, fresh bool
+	own, fresh, coming bool
 }
 
 // calling reads who a request says it is from. Its proof is checked by the key that it brings, before anything is read: whose
@@ -89,7 +90,7 @@ func (c *calling) args(s *Service, spend bool, purposes []string) []any {
 }
 
 func (c *calling) scan(row pgx.Row) error {
-	err := row.Scan(&c.device, &c.own, &c.fresh)
+	err := row.Scan(&c.device, &c.own, &c.fresh, &c.coming)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil // judge sees that there is no device
 	}
@@ -119,7 +120,13 @@ func (s *Service) identify(ctx context.Context, r *api.Request, spend bool, purp
 	if err := c.scan(s.Pool.QueryRow(ctx, callerSQL, c.args(s, spend, purposes)...)); err != nil {
 		return nil, fmt.Errorf("check device token: %w", db.Fault(err))
 	}
-	return &c.caller, c.judge(r, spend)
+	if err := c.judge(r, spend); err != nil {
+		return nil, err
+	}
+	if c.coming {
+		_, err = s.adopt(ctx, c.device, c.key.Thumbprint)
+	}
+	return &c.caller, err
 }
 
 // authenticate demands the device token of the device in the path, and uses its proof up. Errors: Denied, Unauthorized,

@@ -18,6 +18,10 @@
 // stands in the transaction, the event and the session. A phone that is a web page has a passkey for that key: it signs nothing
 // itself, but asserts an answer of the possession key.
 //
+// A phone changes its keys by rotate_keys: the new ones wait beside the old until the phone first proves the new possession key, and
+// are forgotten if it does not within ten minutes, so that no loss on the way leaves it without keys that are good. The
+// user-verification key changes by its own word alone.
+//
 // # A prompt
 //
 //	                   ┌─ right item ────▶ accept ──▶ the login goes on

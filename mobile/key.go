@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -99,23 +100,31 @@ func (s *Service) bring(ctx context.Context, r *api.Request, in *wire.Enrollment
 	}
 	proof = p.proof
 	keys = phoneKeys{wire.UsePossession: {Key: possession}}
+	second, err := bringSecond(r, in, token, possession)
 	switch {
-	case len(in.UserVerification) > 0 && in.Passkey != nil:
-		return nil, nil, fault.Field("keys.user_verification_passkey", "invalid", "A phone has one key that checks its owner.")
-	case len(in.UserVerification) > 0:
-		verification, err := bringVerification(r, in, token, possession)
-		if err != nil {
-			return nil, nil, err
-		}
-		keys[wire.UseVerification] = wire.Passkey{Key: verification}
-	case in.Passkey != nil:
-		if keys[wire.UseVerification], err = bringPasskey(*in.Passkey, token, possession, wire.SiteOf(r.BaseURL())); err != nil {
-			return nil, nil, err
-		}
+	case err != nil:
+		return nil, nil, err
+	case second != nil:
+		keys[wire.UseVerification] = *second
 	case demanded == AcceptVerified:
 		return nil, nil, fault.Field("keys.user_verification", "required", "Only phones that check their owner for each answer may be added here.")
 	}
 	return keys, proof, nil
+}
+
+// bringSecond checks the user-verification key, of either kind; nil: none was brought.
+func bringSecond(r *api.Request, in *wire.EnrollmentKeys, token string, possession wire.Key) (*wire.Passkey, error) {
+	switch {
+	case len(in.UserVerification) > 0 && in.Passkey != nil:
+		return nil, fault.Field("keys.user_verification_passkey", "invalid", "A phone has one key that checks its owner.")
+	case len(in.UserVerification) > 0:
+		verification, err := bringVerification(r, in, token, possession)
+		return &wire.Passkey{Key: verification}, err
+	case in.Passkey != nil:
+		passkey, err := bringPasskey(*in.Passkey, token, possession, wire.SiteOf(r.BaseURL()))
+		return &passkey, err
+	}
+	return nil, nil //nolint:nilnil // a phone may have one key
 }
 
 // bringVerification checks the second key.
@@ -136,11 +145,12 @@ func bringVerification(r *api.Request, in *wire.EnrollmentKeys, token string, po
 	return verification, nil
 }
 
-// keep stores the keys of a device within tx.
-func (k phoneKeys) keep(ctx context.Context, tx pgx.Tx, device uuid.UUID) error {
+// keep stores the keys of a device within tx; with pending they are not in force, and are forgotten at that time.
+func (k phoneKeys) keep(ctx context.Context, tx pgx.Tx, device uuid.UUID, pending *time.Time) error {
 	for use, key := range k {
-		_, err := tx.Exec(ctx, `INSERT INTO mobile_keys (thumbprint, device, use, jwk, passkey_rp, passkey_counter) VALUES ($1, $2, $3, $4, nullif($5, ''), $6)`,
-			key.Thumbprint, device, string(use), key.Key, key.RP, int64(key.Counter))
+		_, err := tx.Exec(ctx, `INSERT INTO mobile_keys (thumbprint, device, use, jwk, passkey_rp, passkey_counter, pending_until)
+			VALUES ($1, $2, $3, $4, nullif($5, ''), $6, $7)`,
+			key.Thumbprint, device, string(use), key.Key, key.RP, int64(key.Counter), pending)
 		if err != nil {
 			if f := fault.As(db.Fault(err)); f.Kind == fault.Invalid {
 				return fault.Field("keys."+string(use), "unique", "This key is in use. A phone makes new ones for each enrolment.").Wrap(err)

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
@@ -80,26 +79,6 @@ func passkeyOf(cose []byte) (wire.Key, error) {
 	return wire.Key{}, errors.New("neither ES256 nor EdDSA")
 }
 
-// assert checks that the phone's passkey asserts the answer, and keeps it with its new counter. The error wraps wire.ErrCopied
-// where only that is wrong.
-func (a *asked) assert(r wire.Response, server string) error {
-	i := slices.IndexFunc(a.keys, func(k phoneKey) bool { return k.RP != "" })
-	if i < 0 {
-		return fault.Field("user_verification", "invalid", "This phone has no passkey.")
-	}
-	key, err := wire.ParseKey(a.keys[i].JWK)
-	if err != nil {
-		return fmt.Errorf("read passkey: %w", err)
-	}
-	a.passkey = &wire.Passkey{Key: key, RP: a.keys[i].RP, Counter: a.keys[i].Counter}
-	counter, err := a.passkey.CheckAssertion(*r.Verification, wire.AnswerChallenge(r.Signed), wire.SiteOf(server))
-	if err != nil {
-		return fault.Field("user_verification", "invalid", "The passkey does not assert this answer.").Wrap(err)
-	}
-	a.passkey.Counter = counter
-	return nil
-}
-
 // count stores a passkey's counter, unless another request was faster with one as high. nil: no passkey was used.
 func (s *Service) count(ctx context.Context, device uuid.UUID, p *wire.Passkey) error {
 	if p == nil || p.Counter == 0 {
@@ -110,13 +89,16 @@ func (s *Service) count(ctx context.Context, device uuid.UUID, p *wire.Passkey) 
 		return fmt.Errorf("count passkey: %w", db.Fault(err))
 	}
 	if tag.RowsAffected() == 0 {
-		return s.tellCopied(ctx, device, p.Thumbprint, fault.Field("user_verification", "invalid", "The passkey does not assert this answer.").Wrap(wire.ErrCopied))
+		return s.tellCopied(ctx, device, p, refusedAssertion(wire.ErrCopied))
 	}
 	return nil
 }
 
-// tellCopied writes the event of a counter that went back, and gives the cause.
-func (s *Service) tellCopied(ctx context.Context, device uuid.UUID, thumbprint string, cause error) error {
+// tellCopied writes an event if the cause is a passkey's counter that went back, and gives the cause.
+func (s *Service) tellCopied(ctx context.Context, device uuid.UUID, p *wire.Passkey, cause error) error {
+	if !errors.Is(cause, wire.ErrCopied) {
+		return cause
+	}
 	err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		var name string
 		var owner event.User
@@ -126,7 +108,7 @@ func (s *Service) tellCopied(ctx context.Context, device uuid.UUID, thumbprint s
 			return db.Fault(err)
 		}
 		return s.Events.Emit(ctx, tx, event.Event{Action: event.SuspiciousRequest, App: app, User: &owner, Context: map[string]any{
-			"model": deviceRef(device, name), "thumbprint": thumbprint, "message": "The counter of the phone's passkey went back: there may be a copy of it.",
+			"model": deviceRef(device, name), "thumbprint": p.Thumbprint, "message": "The counter of the phone's passkey went back: there may be a copy of it.",
 		}})
 	})
 	if err != nil {

@@ -1,8 +1,8 @@
 package mobile
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -21,33 +21,9 @@ type asked struct {
 	device   uuid.UUID
 	prompt   wire.Prompt
 	status   string
-	keys     []phoneKey
+	keys     keyring
 	passkey  *wire.Passkey // that asserted the answer, with its counter; set by check
 	accepted Accepted
-}
-
-// phoneKey is a key as it is stored; most answers need only one of them read.
-type phoneKey struct {
-	Thumbprint string          `json:"thumbprint"`
-	Use        wire.Use        `json:"use"`
-	JWK        json.RawMessage `json:"jwk"`
-	RP         string          `json:"rp"` // of a passkey, which signs nothing itself; "" for any other
-	Counter    uint32          `json:"counter"`
-}
-
-// named is the key of a thumbprint, and its use; "" where the phone has none of it.
-func (a *asked) named(thumbprint string, calls wire.Key) (wire.Key, wire.Use, error) {
-	for _, k := range a.keys {
-		switch {
-		case k.Thumbprint != thumbprint, k.RP != "":
-		case thumbprint == calls.Thumbprint:
-			return calls, k.Use, nil
-		default:
-			key, err := wire.ParseKey(k.JWK)
-			return key, k.Use, err
-		}
-	}
-	return wire.Key{}, "", nil
 }
 
 // asked reads who holds a device token, by which keys that phone signs, and a prompt of it; tx of the prompt is "" where it has
@@ -58,8 +34,7 @@ func (s *Service) asked(ctx context.Context, token string, tx uuid.UUID) (*asked
 	var shown *wire.Context
 	err := s.Pool.QueryRow(ctx, `SELECT d.uuid, `+acceptedSQL+`, coalesce(x.tx_id::text, ''), coalesce(x.mode, ''), x.items, x.context,
 			coalesce(x.created, $3), coalesce(x.expires, $3), coalesce(x.status, ''),
-			(SELECT coalesce(json_agg(json_build_object('thumbprint', k.thumbprint, 'use', k.use, 'jwk', k.jwk, 'rp', coalesce(k.passkey_rp, ''),
-				'counter', k.passkey_counter)), '[]') FROM mobile_keys k WHERE k.device = d.uuid)
+			`+keyringSQL+`
 		FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id LEFT JOIN stages s ON s.stage_uuid = d.stage
 			LEFT JOIN mobile_transactions x ON x.tx_id = $2 AND x.device = d.uuid
 		WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $3) AND u.is_active AND d.confirmed AND d.signs`,
@@ -86,7 +61,7 @@ func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (w
 	if r.Signed == "" {
 		return refuse("required", "This phone has to sign its answers.", nil)
 	}
-	key, use, err := a.named(wire.KeyNamed(r.Signed), calls)
+	key, use, err := a.keys.named(wire.KeyNamed(r.Signed), calls)
 	if use == "" || err != nil {
 		return refuse("invalid", "The answer is not signed by a key of this phone.", err)
 	}
@@ -105,7 +80,7 @@ func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (w
 		return refuse("invalid", "The signed answer says something else than the request.", nil)
 	}
 	if r.Verification != nil {
-		if err := a.assert(r, server); err != nil {
+		if a.passkey, err = a.keys.asserted(*r.Verification, r.Signed, server); err != nil {
 			return wire.Answer{}, "", err
 		}
 		use = wire.UseVerification
@@ -135,18 +110,25 @@ func (s *Service) respondSigned(ctx context.Context, r *api.Request, token strin
 	if a == nil {
 		return errToken
 	}
-	if _, use, _ := a.named(by.key.Thumbprint, by.key); use != wire.UsePossession {
-		return challengeFor(r, "invalid_dpop_proof", "The proof is by another key than this phone's.", nil)
+	if _, use, _ := a.keys.named(by.key.Thumbprint, by.key); use != wire.UsePossession {
+		// The phone may have just changed its keys.
+		adopted, err := s.adopt(ctx, a.device, by.key.Thumbprint)
+		if err != nil {
+			return err
+		}
+		if !adopted {
+			return challengeFor(r, "invalid_dpop_proof", "The proof is by another key than this phone's.", nil)
+		}
+		if a, err = s.asked(ctx, token, tx); err != nil || a == nil {
+			return cmp.Or(err, errToken)
+		}
 	}
 	if a.device != device || a.status != statusWait || !s.Now().Before(a.prompt.Expires) {
 		return fault.Missing()
 	}
 	answer, use, err := a.check(in, by.key, r.BaseURL(), device.String())
-	if errors.Is(err, wire.ErrCopied) {
-		return s.tellCopied(ctx, device, a.passkey.Thumbprint, err)
-	}
 	if err != nil {
-		return err
+		return s.tellCopied(ctx, device, a.passkey, err)
 	}
 	if err := s.count(ctx, device, a.passkey); err != nil {
 		return err

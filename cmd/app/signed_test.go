@@ -33,6 +33,14 @@ func TestSigningPhone(t *testing.T) {
 	if result, err := n.browser(screen.Show).Login(ctx, "akadmin", adminPassword); err != nil || result.Outcome != browser.Approved {
 		t.Fatalf("%v %+v\n%v", err, result, web.Timeline())
 	}
+	for range 2 { // the second time by the keys of the first
+		if err := web.RotateKeys(ctx, its.Device); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if result, err := n.browser(screen.Show).Login(ctx, "akadmin", adminPassword); err != nil || result.Outcome != browser.Approved {
+		t.Fatalf("with new keys: %v %+v\n%v", err, result, web.Timeline())
+	}
 	if got := n.call(http.MethodDelete, "/api/v3/authenticators/admin/mobile/"+its.Device+"/", adminToken, nil); got.status != http.StatusNoContent {
 		t.Fatalf("%d %s", got.status, got.body)
 	}

@@ -72,6 +72,9 @@ const (
 	Effects      = "effects"       // of that, a []string
 )
 
+// The context of an event by which a phone signs with other keys than before has PhoneKeys: Replaced.
+const PhoneKeys = "signing_with"
+
 // Model makes a Ref. A uuid.UUID as pk is written as 32 hexadecimal digits, as the wire has it.
 func Model(pk any, app, modelName, name string) Ref {
 	if id, ok := pk.(uuid.UUID); ok {

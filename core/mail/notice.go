@@ -17,7 +17,8 @@ type Kind string
 const (
 	DeviceAdded     Kind = "device_added"
 	DeviceRemoved   Kind = "device_removed"
-	DeviceMoved     Kind = "device_moved" // its pushes go elsewhere
+	DeviceMoved     Kind = "device_moved"   // its pushes go elsewhere
+	DeviceRekeyed   Kind = "device_rekeyed" // it signs with other keys
 	EmailChanged    Kind = "email_changed"
 	PasswordChanged Kind = "password_changed"
 	PhoneFlooded    Kind = "phone_flooded"     // it rang in vain as often as it may
@@ -93,10 +94,15 @@ func (s *Service) Beside(ctx context.Context, e event.Event) (sql string, args [
 	case e.Action == event.PasswordSet:
 		kind = PasswordChanged
 	case e.Action == event.ModelUpdated && label != "":
-		if e.Context[event.PushAddress] != event.Replaced {
+		switch event.Replaced {
+		case e.Context[event.PushAddress]:
+			kind = DeviceMoved
+		case e.Context[event.PhoneKeys]:
+			kind = DeviceRekeyed
+		default:
 			return "", nil, nil
 		}
-		kind, f.Device, f.Label = DeviceMoved, clean(ref.Name, maxName), label
+		f.Device, f.Label = clean(ref.Name, maxName), label
 	case e.Action == event.ModelUpdated:
 		diff, _ := e.Context["diff"].(map[string]any)
 		change, ok := diff["email"].(event.Changed)

@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -97,35 +96,11 @@ func (k *keys) answer(a Account, r Ring, item string) (signed string, _ *wire.Pa
 func (p *Phone) enrol(ctx context.Context, a Account, reply *wire.EnrollmentCallback) error {
 	body := wire.Enrollment{DeviceUID: a.UID, Info: p.o.Info}
 	if a.keys != nil {
-		brought, err := a.keys.enrollment(a, p.o.Clock.Now())
+		brought, err := a.keys.public(a.Server+wire.Path(a.Device, wire.ActionEnrol), a.token, p.o.Clock.Now())
 		if err != nil {
 			return err
 		}
 		body.Keys = brought
 	}
 	return p.call(ctx, a, wire.ActionEnrol, body, reply)
-}
-
-// enrollment are the public keys, with the proof of the second one.
-func (k *keys) enrollment(a Account, now time.Time) (*wire.EnrollmentKeys, error) {
-	possession, err := json.Marshal(k.possession.Key)
-	if err != nil {
-		return nil, err
-	}
-	out := &wire.EnrollmentKeys{Possession: possession}
-	if k.passkey != nil {
-		registration, err := k.passkey.Create(wire.PasskeyChallenge(a.token, k.possession.Thumbprint))
-		out.Passkey = &registration
-		return out, err
-	}
-	if k.verification == nil {
-		return out, nil
-	}
-	if out.UserVerification, err = json.Marshal(k.verification.Key); err != nil {
-		return nil, err
-	}
-	out.VerificationProof, err = k.verification.Prove(wire.Request{
-		Method: http.MethodPost, URL: a.Server + wire.Path(a.Device, wire.ActionEnrol), Body: []byte(k.possession.Thumbprint), Token: a.token,
-	}, "", now)
-	return out, err
 }
