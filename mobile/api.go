@@ -3,6 +3,7 @@ package mobile
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -69,6 +70,10 @@ func (s *Service) Mount(a *api.API) {
 		{Name: "known", Format: "uuid", Description: "The prompt that the phone shows: with wait the answer is held while this one, alone, is pending."},
 	}
 	api.Handle(a, pending, s.fetch)
+	api.Handle(a, op("POST", wire.ActionTicket, "A ticket for one socket, for a page, whose handshake has no headers"), s.issueTicket)
+	socket := op("GET", wire.ActionSocket, "A WebSocket on which the phone hears what waits for its answer. See the guide for phone apps.")
+	socket.Status = http.StatusSwitchingProtocols
+	a.Raw(socket, s.connect)
 }
 
 // enrol confirms a device with its one-time token and gives it the token that it uses from now on.

@@ -8,7 +8,7 @@ import (
 )
 
 // audience are the phones that this process holds, on a long poll or a socket, until something changes for them. A phone has
-// one seat: who comes later takes it, so that no phone holds more than one request.
+// one seat: who comes later takes it, so that no phone holds more than one connection.
 type audience struct {
 	mu     sync.Mutex
 	seats  map[uuid.UUID]*seat
@@ -17,27 +17,37 @@ type audience struct {
 
 // seat is where one phone is held.
 type seat struct {
-	wake chan struct{} // readable when the phone is to look again, or to leave
-	gone bool          // under audience.mu: somebody else has the seat, or the house closes
+	stir  func() // has the phone look again, or leave; must not block
+	state hold   // under audience.mu
 }
+
+// hold is whether a seat is still its phone's.
+type hold int
+
+const (
+	holding  hold = iota
+	replaced      // another connection of the phone has the seat
+	released      // the server stops
+)
 
 // wakePace is the pause between two phones when all are to look again, so that they do not all ask the database at once.
 const wakePace = 200 * time.Microsecond
 
 func newAudience() *audience { return &audience{seats: map[uuid.UUID]*seat{}} }
 
-// sit gives a phone its seat, from which whoever had it is woken to leave. leave gives it back.
-func (a *audience) sit(device uuid.UUID) (s *seat, leave func()) {
-	s = &seat{wake: make(chan struct{}, 1)}
+// sit gives a phone its seat, from which whoever had it is stirred to leave. leave gives it back.
+func (a *audience) sit(device uuid.UUID, stir func()) (s *seat, leave func()) {
+	s = &seat{stir: stir}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if old := a.seats[device]; old != nil {
-		old.gone = true
-		old.nudge()
+		old.state = replaced
+		old.stir()
 	}
 	a.seats[device] = s
-	if s.gone = a.closed; s.gone {
-		s.nudge()
+	if a.closed {
+		s.state = released
+		s.stir()
 	}
 	return s, func() {
 		a.mu.Lock()
@@ -48,11 +58,11 @@ func (a *audience) sit(device uuid.UUID) (s *seat, leave func()) {
 	}
 }
 
-// taken tells whether the seat is no longer its phone's.
-func (a *audience) taken(s *seat) bool {
+// state tells whether the seat is still its phone's.
+func (a *audience) state(s *seat) hold {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return s.gone
+	return s.state
 }
 
 // wake lets a phone look again, if it sits here. It never blocks.
@@ -60,7 +70,7 @@ func (a *audience) wake(device uuid.UUID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.seats[device]; s != nil {
-		s.nudge()
+		s.stir()
 	}
 }
 
@@ -70,7 +80,7 @@ func (a *audience) wakeAll() {
 	defer a.mu.Unlock()
 	var pause time.Duration
 	for _, s := range a.seats {
-		time.AfterFunc(pause, s.nudge)
+		time.AfterFunc(pause, s.stir)
 		pause += wakePace
 	}
 }
@@ -81,8 +91,8 @@ func (a *audience) close() {
 	defer a.mu.Unlock()
 	a.closed = true
 	for _, s := range a.seats {
-		s.gone = true
-		s.nudge()
+		s.state = released
+		s.stir()
 	}
 }
 
@@ -91,11 +101,4 @@ func (a *audience) size() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.seats)
-}
-
-func (s *seat) nudge() {
-	select {
-	case s.wake <- struct{}{}:
-	default: // woken already
-	}
 }

@@ -33,14 +33,16 @@ type glance struct {
 	until   *time.Time
 }
 
+const pendingSQL = `SELECT tx_id::text, mode, items, context, created, expires FROM mobile_transactions
+	WHERE device = $1 AND status = 'wait' AND expires > $2 ORDER BY created`
+
 // look reads a glance in one round trip; with spend the caller's proof is used up. Errors: Denied, Unauthorized, NotFound.
 func (s *Service) look(ctx context.Context, r *api.Request, c *calling, device uuid.UUID, spend bool) (*glance, error) {
 	g := &glance{calling: c, pending: []wire.Prompt{}}
 	c.device, c.own, c.fresh = uuid.Nil, false, false
 	batch := &pgx.Batch{}
 	batch.Queue(callerSQL, c.args(s, spend, []string{purposeDevice})...).QueryRow(c.scan)
-	batch.Queue(`SELECT tx_id::text, mode, items, context, created, expires FROM mobile_transactions
-		WHERE device = $1 AND status = 'wait' AND expires > $2 ORDER BY created`, device, s.Now()).Query(g.scanPrompts)
+	batch.Queue(pendingSQL, device, s.Now()).Query(g.scanPrompts)
 	batch.Queue(`SELECT listening_node, listening_until FROM mobile_devices WHERE uuid = $1`, device).Query(func(rows pgx.Rows) error {
 		_, err := pgx.ForEachRow(rows, []any{&g.node, &g.until}, func() error { return nil })
 		return err
@@ -75,7 +77,7 @@ func (g *glance) news(known string) bool {
 // fetch lists what waits for the answer of the phone that calls, signed where the phone signs too. With wait it is held until
 // that is something else than what the phone says it knows.
 func (s *Service) fetch(ctx context.Context, r *api.Request, _ api.None) (wire.Pending, error) {
-	hold, known, err := holding(r)
+	hold, known, err := patience(r)
 	if err != nil {
 		return wire.Pending{}, err
 	}
@@ -102,8 +104,8 @@ func (s *Service) fetch(ctx context.Context, r *api.Request, _ api.None) (wire.P
 	return wire.Pending{Pending: g.pending}, err
 }
 
-// holding reads how long a phone wants to be held, and what it knows. Errors: Invalid about wait or known.
-func holding(r *api.Request) (hold time.Duration, known string, err error) {
+// patience reads how long a phone wants to be held, and what it knows. Errors: Invalid about wait or known.
+func patience(r *api.Request) (hold time.Duration, known string, err error) {
 	query := r.Query()
 	if text := query.Get("wait"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 31)
@@ -126,7 +128,13 @@ func holding(r *api.Request) (hold time.Duration, known string, err error) {
 // reads when it is woken, not when it slept in vain: the phone comes again at once, and that reads.
 func (s *Service) await(ctx context.Context, r *api.Request, g *glance, hold time.Duration, known string) (*glance, error) {
 	device, c := g.device, g.calling
-	seat, leave := s.audience.sit(device)
+	wake := make(chan struct{}, 1)
+	seat, leave := s.audience.sit(device, func() {
+		select {
+		case wake <- struct{}{}:
+		default: // woken already
+		}
+	})
 	defer leave()
 	// What came between the first look and the seat would be missed.
 	again, err := s.listen(ctx, g)
@@ -147,8 +155,8 @@ func (s *Service) await(ctx context.Context, r *api.Request, g *glance, hold tim
 			moved, again = time.After(lookAgain), false
 		}
 		select {
-		case <-seat.wake:
-			if s.audience.taken(seat) {
+		case <-wake:
+			if s.audience.state(seat) != holding {
 				return g, nil
 			}
 		case <-moved:

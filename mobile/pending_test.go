@@ -179,7 +179,7 @@ func TestListeningIsWrittenSeldom(t *testing.T) {
 	device, token := b.phone(b.user)
 	until := func() time.Time {
 		done := b.polls(b.service, b.server, device, token, "?wait=50")
-		b.service.audience.sit(device) // has the poll come back
+		b.service.audience.sit(device, func() {}) // has the poll come back
 		b.polled(done)
 		return value[time.Time](b, `SELECT listening_until FROM mobile_devices WHERE uuid = $1`, device)
 	}

@@ -4,9 +4,11 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/gorilla/websocket"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"countersign/authenticators/browser"
@@ -62,6 +64,9 @@ type Service struct {
 	audience    *audience
 	crowd       *crowd
 	browsers    *browser.Marks
+	upgrader    *websocket.Upgrader
+	sockets     sync.WaitGroup
+	ticketKey   []byte // makes the tickets of sockets
 	serverKey   serverKey
 	nonceKey    []byte // makes the nonces of proofs
 	unsubscribe []func()
@@ -90,7 +95,7 @@ func New(o Options) *Service {
 	}
 	s := &Service{
 		Options: o, waiters: newWaiters(), audience: newAudience(), crowd: newCrowd(), browsers: browser.New(o.Keeper),
-		nonceKey: o.Keeper.Derive("mobile proof nonce"),
+		upgrader: newUpgrader(), ticketKey: o.Keeper.Derive("mobile socket ticket"), nonceKey: o.Keeper.Derive("mobile proof nonce"),
 	}
 	s.unsubscribe = []func(){
 		o.Bus.Subscribe(topic, func(payload string) {
@@ -113,8 +118,18 @@ func (s *Service) Release() { s.audience.close() }
 // Held is how many phones this node holds.
 func (s *Service) Held() int { return s.audience.size() }
 
-// Close ends the subscriptions to the bus.
+// Close ends the sockets and the subscriptions to the bus.
 func (s *Service) Close() {
+	s.audience.close()
+	gone := make(chan struct{})
+	go func() {
+		s.sockets.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-time.After(goodbye):
+	}
 	for _, end := range s.unsubscribe {
 		end()
 	}
