@@ -59,6 +59,15 @@ type Comparing interface {
 	Outdated(o *Offer, shown map[string]any) (bool, error)
 }
 
+// Coded is a Method whose devices may show a code that the person types in the browser: the answer's field "code", beside the
+// kind's own field that names the device, or alone when the device was chosen before.
+type Coded interface {
+	// TakesCode tells whether an offer is answered so.
+	TakesCode(o *Offer) (bool, error)
+	// AnswerCode takes the code, as JSON, and goes on as Answer does.
+	AnswerCode(ctx context.Context, run *flows.Run, o *Offer, code json.RawMessage) (flows.Outcome, error)
+}
+
 // Anyone is the uid of an offer by OfferAnyone (core.md §3.2).
 const Anyone = "-1"
 
@@ -67,4 +76,8 @@ const Anyone = "-1"
 type Proof struct {
 	UID, Name    string // of the device
 	UserVerified bool   // the device checked that it is its owner
+
+	// Facts are more that the kind knows of how it was proved, for whoever has to judge it later; nil: none. Keys of the
+	// device itself are not overwritten.
+	Facts map[string]any
 }

@@ -47,6 +47,7 @@ func (s *Service) Mount(a *api.API) {
 		}
 		return o
 	}
+	mountAssurance(a)
 	enrol := op("POST", wire.ActionEnrol, "Enrollment callback")
 	enrol.Guard = func(ctx context.Context, r *api.Request) error {
 		_, err := s.identify(ctx, r, false, purposeEnrollment)
@@ -88,6 +89,9 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 	}
 	device := c.device
 	if err := violations(in.Validate()); err != nil {
+		return wire.EnrollmentCallback{}, err
+	}
+	if err := s.mayEnrol(ctx, device, in.Info); err != nil {
 		return wire.EnrollmentCallback{}, err
 	}
 	keys, proof, err := s.bring(ctx, r, in.Keys, token, device)

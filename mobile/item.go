@@ -9,8 +9,9 @@ import (
 	"countersign/mobile/wire"
 )
 
-// draw gives the items of a prompt and the right one: for number matching distinct numbers over the full range, every
-// set and every order equally likely, the right one at a place of its own chance.
+// draw gives the items of a prompt and the right answer. Numbers are over the full range, each equally likely: for number
+// matching distinct ones, every set and every order equally likely, the right one at a place of its own chance. What is
+// typed on the phone is no item; what the phone shows is the only one.
 func draw(random io.Reader, mode wire.Mode) (items []string, correct string, err error) {
 	digits := mode.Digits()
 	if digits == 0 {
@@ -19,6 +20,17 @@ func draw(random io.Reader, mode wire.Mode) (items []string, correct string, err
 	limit := int64(1)
 	for range digits {
 		limit *= 10
+	}
+	if !mode.Picks() {
+		n, err := pick(random, limit)
+		if err != nil {
+			return nil, "", err
+		}
+		correct = fmt.Sprintf("%0*d", digits, n)
+		if mode.Shows() {
+			return []string{correct}, correct, nil
+		}
+		return []string{}, correct, nil
 	}
 	seen := map[int64]bool{}
 	for len(items) < wire.Numbers {

@@ -38,12 +38,25 @@ type question struct {
 	Mode    wire.Mode  `json:"mode"`
 	Items   []string   `json:"items"`
 	Correct string     `json:"correct"`
+	Tries   int        `json:"tries"` // wrong answers that it takes
 	Tx      *uuid.UUID `json:"tx,omitempty"`
 	Expires time.Time  `json:"expires,omitzero"`
 	Told    string     `json:"told,omitempty"` // the delivery failure that the browser knows of
 	Rung    time.Time  `json:"rung,omitzero"`  // when the push was last sent
 	Rings   int        `json:"rings,omitempty"`
 	Paused  *pause     `json:"paused,omitempty"` // why the phone was not asked when it was chosen last
+
+	// What the browser knows of the prompt.
+	Left     int  `json:"left,omitempty"` // tries
+	Approved bool `json:"approved,omitempty"`
+}
+
+// shown is what the browser shows: never what the phone does.
+func (q question) shown() string {
+	if q.Mode.Shows() {
+		return ""
+	}
+	return q.Correct
 }
 
 // The limits on sending the push of an open question again, when the person asks for it.
@@ -57,9 +70,9 @@ func (m method) Offer(_ context.Context, run *flows.Run, devices []authenticator
 	offers := make([]*authenticators.Offer, 0, len(devices))
 	for _, d := range devices {
 		o := &authenticators.Offer{Class: Class, UID: d.UID, Name: d.Name}
-		mode, err := modeOf(run, d)
+		mode, tries, err := modeOf(run, d)
 		if err == nil {
-			err = m.redraw(o, mode)
+			err = m.redraw(o, mode, tries)
 		}
 		if err != nil {
 			return nil, err
@@ -69,31 +82,33 @@ func (m method) Offer(_ context.Context, run *flows.Run, devices []authenticator
 	return offers, nil
 }
 
-// modeOf is the matching mode of the stage by which a phone was set up.
-func modeOf(run *flows.Run, d authenticators.Device) (wire.Mode, error) {
+// modeOf is the mode of the stage by which a phone was set up, and how many wrong answers end a question.
+func modeOf(run *flows.Run, d authenticators.Device) (mode wire.Mode, tries int, err error) {
 	var stage *uuid.UUID
 	if err := d.Read(&stage); err != nil {
-		return "", err
+		return "", 0, err
 	}
 	if stage != nil {
 		if e := run.Stages().Stage(*stage); e != nil {
 			if enrolment, ok := e.Stage.(*Stage); ok {
-				return enrolment.settings.Mode, nil
+				return enrolment.settings.mode(), enrolment.settings.attempts(), nil
 			}
 		}
 	}
-	return wire.NumberMatching3, nil
+	return wire.NumberMatching3, 1, nil
 }
 
-func (m method) redraw(o *authenticators.Offer, mode wire.Mode) error {
+func (m method) redraw(o *authenticators.Offer, mode wire.Mode, tries int) error {
 	items, correct, err := draw(m.s.Random, mode)
 	if err != nil {
 		return err
 	}
-	return o.Keep(question{Mode: mode, Items: items, Correct: correct})
+	return o.Keep(question{Mode: mode, Items: items, Correct: correct, Tries: tries, Left: tries})
 }
 
-// Show gives the browser the number that the person is to find on the phone (core.md §3.2).
+// Show gives the browser the number that the person is to find on the phone, or to type there (core.md §3.2). Where they
+// type, attempts_left says how many wrong ones are taken still; where the phone shows a code, approved whether it has been
+// allowed there.
 // answer_window, in seconds, is for a page that asks and waits in one request, and so cannot know when the question ends.
 func (m method) Show(_ context.Context, _ *flows.Run, o *authenticators.Offer) (map[string]any, error) {
 	var q question
@@ -101,13 +116,19 @@ func (m method) Show(_ context.Context, _ *flows.Run, o *authenticators.Offer) (
 		return nil, err
 	}
 	shown := map[string]any{
-		"item_mode": q.Mode, "item": q.Correct, "device_name": o.Name, "answer_window": int(m.s.AnswerWindow.Seconds()),
+		"item_mode": q.Mode, "item": q.shown(), "device_name": o.Name, "answer_window": int(m.s.AnswerWindow.Seconds()),
 	}
 	if q.Tx != nil {
 		shown["expires"] = q.Expires
 	}
 	if q.Paused != nil {
 		shown["paused_until"], shown["paused_reason"] = q.Paused.Until, q.Paused.Reason
+	}
+	if !q.Mode.Picks() {
+		shown["attempts_left"] = q.Left
+	}
+	if q.Mode.Shows() {
+		shown["approved"] = q.Approved
 	}
 	return shown, nil
 }
@@ -119,7 +140,7 @@ func (m method) Outdated(o *authenticators.Offer, shown map[string]any) (bool, e
 		return false, err
 	}
 	item, ok := shown["item"].(string)
-	return ok && item != q.Correct, nil
+	return ok && item != q.shown(), nil
 }
 
 // Ahead reads what asking the phone takes. It is read again if another is asked, or from elsewhere.
@@ -153,6 +174,9 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 	if t == nil {
 		return failure("invalid", "This phone was removed. Please use another way."), nil
 	}
+	if !t.canFetch && !q.Mode.Picks() {
+		return failure("unsupported", unable), nil
+	}
 	now, by := run.Now(), s.asker(run, t)
 	if q.Tx != nil {
 		if t.pending != nil && *t.pending == *q.Tx && now.Before(q.Expires) {
@@ -166,7 +190,7 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 		if st != nil && (st.status == statusAccept || st.status == statusDeny) {
 			return nil, nil
 		}
-		if err := m.redraw(o, q.Mode); err != nil {
+		if err := m.redraw(o, q.Mode, q.Tries); err != nil {
 			return nil, err
 		}
 		if _, err := o.Kept(&q); err != nil {
@@ -184,7 +208,7 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 		return nil, fmt.Errorf("name prompt: %w", err)
 	}
 	p := prompt{
-		id: id, mode: q.Mode, items: q.Items, correct: q.Correct, created: now, expires: now.Add(s.AnswerWindow),
+		id: id, mode: q.Mode, items: q.Items, correct: q.Correct, tries: q.Tries, created: now, expires: now.Add(s.AnswerWindow),
 		context: contextOf(run, now),
 	}
 	if err := s.open(ctx, run, t, p, by); err != nil {
@@ -261,6 +285,9 @@ func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Of
 			q.Told = st.failure
 			return flows.Soft(failure("internal", "Failed to send push notification")), o.Keep(q)
 		}
+		if news := q.learn(st.progress); news != nil {
+			return flows.Soft(news), o.Keep(q)
+		}
 		if run.Resumed {
 			return flows.Soft(failure("waiting", "Waiting for push answer")), nil
 		}
@@ -274,12 +301,12 @@ func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Of
 func (m method) conclude(ctx context.Context, run *flows.Run, o *authenticators.Offer, q question, st *standing) (flows.Outcome, error) {
 	if st != nil && st.status == statusAccept {
 		m.s.crowd.approved(*q.Tx)
-		if st.signed != signedBearer {
-			o.Proof = &authenticators.Proof{UID: o.UID, Name: o.Name, UserVerified: st.signed == string(wire.UseVerification)}
+		o.Proof = &authenticators.Proof{
+			UID: o.UID, Name: o.Name, UserVerified: st.signed == string(wire.UseVerification), Facts: claims(q.Mode, st.signed),
 		}
 		return flows.Next(), nil
 	}
-	if err := m.redraw(o, q.Mode); err != nil {
+	if err := m.redraw(o, q.Mode, q.Tries); err != nil {
 		return flows.Outcome{}, err
 	}
 	switch {

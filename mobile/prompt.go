@@ -136,6 +136,7 @@ type prompt struct {
 	mode    wire.Mode
 	items   []string
 	correct string
+	tries   int // wrong answers that it takes
 	context wire.Context
 	created time.Time
 	expires time.Time
@@ -168,10 +169,11 @@ func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt,
 	})
 	run.Contended(pendingKey)
 	run.Contended(ringKey)
-	run.Queue(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, mode, items, correct, context, node, created, expires, ring, browser, session)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+	run.Queue(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, mode, items, correct, context, node, created, expires, ring, browser, session,
+			attempts_left, carried)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		p.id, t.device, t.userID, by.source, string(p.mode), p.items, p.correct, p.context, s.Bus.Node(), p.created, p.expires,
-		t.nextRing(), by.browser, run.Session.UUID)
+		t.nextRing(), by.browser, run.Session.UUID, p.tries, !p.mode.Shows())
 	return s.announce(ctx, run, t, p)
 }
 
@@ -203,10 +205,10 @@ func addressOf(o *event.Origin) string {
 	return o.ClientIP.Unmap().WithZone("").String()
 }
 
-// job is the push about a prompt. It names no user, and the right item never leaves the server.
+// job is the push about a prompt. It names no user, and neither the right item nor anything that is typed is in it.
 func (s *Service) job(t *target, p prompt, brand string) push.Job {
 	data := wire.Push{Kind: wire.Wake, TxID: p.id.String()}
-	if !t.canFetch {
+	if !t.canFetch && p.mode.Picks() {
 		data = wire.Push{Kind: wire.Challenge, TxID: p.id.String(), Items: p.items, Mode: p.mode}
 	}
 	m := push.Message{
@@ -255,8 +257,16 @@ func (s *Service) undelivered(device, tx, node uuid.UUID, address string, r push
 // standing is a prompt as the browser's request finds it.
 type standing struct {
 	outcome
-	failure string
-	expires time.Time
+	failure   string
+	expires   time.Time
+	*progress // nil: as it was
+}
+
+// progress is what happened to a prompt that still waits.
+type progress struct {
+	left     int  // wrong answers that it takes still
+	carried  bool // the browser has sent what it has to
+	approved bool // by the phone
 }
 
 // standing tells how a prompt stands: from memory if this process opened it and heard all of it, else by reading it. A
@@ -271,10 +281,11 @@ func (s *Service) standing(ctx context.Context, q db.Querier, tx uuid.UUID, expi
 // stand reads a prompt, after making this node the one that its answer wakes. nil: it is gone, with its device.
 func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*standing, error) {
 	for {
-		var st standing
+		st := standing{progress: &progress{}}
 		var node uuid.UUID
-		err := q.QueryRow(ctx, `SELECT status, signed, coalesce(failure, ''), expires, node FROM mobile_transactions WHERE tx_id = $1`, tx).
-			Scan(&st.status, &st.signed, &st.failure, &st.expires, &node)
+		err := q.QueryRow(ctx, `SELECT status, signed, coalesce(failure, ''), expires, node, attempts_left, carried, approved
+			FROM mobile_transactions WHERE tx_id = $1`, tx).
+			Scan(&st.status, &st.signed, &st.failure, &st.expires, &node, &st.left, &st.carried, &st.approved)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, nil
 		}
@@ -292,7 +303,9 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 }
 
 // answerSQL decides a prompt: one statement, so that token, owner, state and time hold together. It writes the event
-// of the answer too. Nothing is changed unless every condition holds.
+// of the answer too. Nothing is changed unless every condition holds. Each wrong number takes one of the attempts that are
+// left, the last of them ends the prompt; where nothing is typed there is one. A prompt without items is one whose number is
+// typed, and what has not its form is no attempt.
 const answerSQL = `WITH d AS (
 	SELECT t.device, v.name, v.listening_node, u.id AS user_id, u.username, u.email
 	FROM mobile_tokens t JOIN mobile_devices v ON v.uuid = t.device JOIN users u ON u.id = v.user_id LEFT JOIN stages s ON s.stage_uuid = v.stage
@@ -301,24 +314,29 @@ const answerSQL = `WITH d AS (
 ), p AS (
 	INSERT INTO mobile_proofs (proof_hash, expires) SELECT $15, $16 FROM d WHERE $15::bytea IS NOT NULL ON CONFLICT DO NOTHING RETURNING 1
 ), a AS (
-	UPDATE mobile_transactions x SET selected = $4, answered = $5, signed = $14,
-		status = CASE WHEN $4 = x.correct THEN 'accept' WHEN $4 = 'deny' THEN 'deny' ELSE 'wrong' END
+	UPDATE mobile_transactions x SET selected = $4, answered = $5, signed = $14, approved = $4 = x.correct,
+		status = CASE WHEN $4 = x.correct AND x.carried THEN 'accept' WHEN $4 = x.correct THEN 'wait' WHEN $4 = 'deny' THEN 'deny'
+			WHEN x.attempts_left > 1 THEN 'wait' ELSE 'wrong' END,
+		attempts_left = x.attempts_left - CASE WHEN $4 IN (x.correct, 'deny') THEN 0 ELSE 1 END
 	FROM d WHERE x.tx_id = $3 AND x.device = d.device AND d.device = $2 AND x.status = 'wait' AND x.expires > $5
-		AND ($4 = ANY(x.items) OR $4 = 'deny') AND ($15::bytea IS NULL OR EXISTS (SELECT FROM p))
-	RETURNING x.status, x.node, x.created
+		AND ($4 = 'deny' OR NOT x.approved AND ($4 = ANY(x.items) OR x.items = '{}' AND length($4) = length(x.correct) AND $4 ~ '^[0-9]+$'))
+		AND ($15::bytea IS NULL OR EXISTS (SELECT FROM p))
+	RETURNING x.status, x.node, x.items = '{}' AS typed, x.approved, x.attempts_left
 ), e AS (
 	INSERT INTO events (event_uuid, action, app, context, "user", brand, client_ip, created, expires)
-	SELECT $6, CASE a.status WHEN 'accept' THEN $7 ELSE 'login_failed' END, $8,
-		$9::jsonb || jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'signed', $14, 'username', d.username,
+	SELECT $6, CASE WHEN a.approved THEN $7 WHEN a.status = 'wait' THEN $17 ELSE 'login_failed' END, $8,
+		$9::jsonb || CASE WHEN a.typed THEN jsonb_build_object('attempts_left', a.attempts_left) ELSE '{}' END ||
+			jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'signed', $14, 'username', d.username,
 			'device', jsonb_build_object('pk', replace(d.device::text, '-', ''), 'app', $8::text, 'name', d.name, 'model_name', 'mobiledevice')),
 		jsonb_build_object('pk', d.user_id, 'username', d.username, 'email', d.email), $10, $11, $12, $13
 	FROM a, d
 )
-SELECT (SELECT device FROM d), (SELECT status FROM a), (SELECT node FROM a), EXISTS (SELECT FROM p), (SELECT listening_node FROM d)`
+SELECT (SELECT device FROM d), EXISTS (SELECT FROM p), (SELECT listening_node FROM d), a.status, a.node, a.typed AND NOT a.approved, a.attempts_left
+	FROM (VALUES (1)) one LEFT JOIN a ON true`
 
 // decide takes a phone's answer, whose signature by holds where it has to have one. Errors: Denied for a token that is none,
 // or not enough, NotFound for a prompt that is not there to be answered by this device (any more), Invalid for an item that
-// is none of the prompt's.
+// is none of the prompt's, and for a number that was typed wrong: wire.Refusal says that it was, and the attempt is gone.
 func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r wire.Response, by credential) error {
 	tx, err := uuid.Parse(r.TxID)
 	if err != nil {
@@ -335,8 +353,11 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 	var owner, node, listening *uuid.UUID
 	var status *string
 	var fresh bool
+	var mistyped *bool // or denied
+	var left *int
 	err = s.Pool.QueryRow(ctx, answerSQL, hash, device, tx, r.SelectedItem, now,
-		args[0], args[1], app, args[3], args[5], args[6], args[7], args[8], by.signed, by.proof, by.expires).Scan(&owner, &status, &node, &fresh, &listening)
+		args[0], args[1], app, args[3], args[5], args[6], args[7], args[8], by.signed, by.proof, by.expires, actionWrong).
+		Scan(&owner, &fresh, &listening, &status, &node, &mistyped, &left)
 	switch {
 	case err != nil:
 		return fmt.Errorf("answer prompt: %w", db.Fault(err))
@@ -345,13 +366,16 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 	case by.proof != nil && !fresh:
 		return errReplay
 	case status != nil:
-		if *node == s.Bus.Node() {
+		if *node == s.Bus.Node() && *status != statusWait {
 			s.waiters.settle(tx, outcome{*status, by.signed})
 		} else {
-			s.Bus.Notify(*node, topic, tx.String())
+			s.wake(*node, tx)
 		}
 		s.Push.Cancel(tx.String())
 		s.rouse(device, listening)
+		if *mistyped && *status != statusDeny {
+			return wrongNumber(*left)
+		}
 		return nil
 	}
 	return s.whyNot(ctx, *owner, device, tx, r.SelectedItem, now)
@@ -360,6 +384,26 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 // actionApproved is the event of an approved prompt; a refused one is login_failed.
 const actionApproved event.Action = "custom_mobile_approved"
 
+// actionWrong is the event of a wrong number that was typed, while there are attempts left.
+const actionWrong event.Action = "custom_mobile_wrong_number"
+
+// wrongNumber tells a phone that its number was wrong, and a person how many tries there are.
+func wrongNumber(left int) error {
+	f := fault.Field("selected_item", wire.WrongNumber, wrongText(left))
+	f.Facts = map[string]any{"code": wire.WrongNumber, "attempts_left": left}
+	return f
+}
+
+func wrongText(left int) string {
+	switch left {
+	case 0:
+		return "That was not the number, and no tries are left. Nobody was let in."
+	case 1:
+		return "That is not the number. One try is left."
+	}
+	return fmt.Sprintf("That is not the number. %d tries are left.", left)
+}
+
 // whyNot tells a wrong item, which may be mended, from a prompt that is not the phone's to answer.
 func (s *Service) whyNot(ctx context.Context, owner, device, tx uuid.UUID, item string, now time.Time) error {
 	if owner != device {
@@ -367,7 +411,7 @@ func (s *Service) whyNot(ctx context.Context, owner, device, tx uuid.UUID, item 
 	}
 	var waits bool
 	err := s.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mobile_transactions
-		WHERE tx_id = $1 AND device = $2 AND status = 'wait' AND expires > $3)`, tx, device, now).Scan(&waits)
+		WHERE tx_id = $1 AND device = $2 AND status = 'wait' AND expires > $3 AND $4 <> ALL(items))`, tx, device, now, item).Scan(&waits)
 	if err != nil {
 		return fmt.Errorf("read prompt: %w", db.Fault(err))
 	}

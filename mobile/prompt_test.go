@@ -4,7 +4,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"math"
+	mathrand "math/rand/v2"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -291,6 +294,52 @@ func TestDrawIsUnbiased(t *testing.T) {
 	}
 	if x := chiSquare(counts, rounds/100); x > 159 {
 		t.Errorf("numbers: chi-square %.1f", x)
+	}
+}
+
+// T2: what is typed covers its whole range, with leading zeros, and no number and no digit at any place is favoured, over a
+// million codes of six digits.
+func TestTypedNumbersAreUniform(t *testing.T) {
+	t.Parallel()
+	const buckets = 100
+	random := mathrand.NewChaCha8([32]byte{1}) // a stream that is the same in every run
+	for _, mode := range []wire.Mode{wire.NumberTyped2, wire.NumberTyped3, wire.NumberTyped6, wire.CodeShown6} {
+		digits, rounds := mode.Digits(), 100_000
+		if digits == 6 {
+			rounds = 1_000_000
+		}
+		places := make([][10]int, digits)
+		var ranges [buckets]int
+		limit := int(math.Pow10(digits))
+		for range rounds {
+			items, code, err := draw(random, mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !mode.Fits(code) || mode.Types() && len(items) != 0 || mode.Shows() && !slices.Equal(items, []string{code}) {
+				t.Fatalf("%s: %v %q", mode, items, code)
+			}
+			n, err := strconv.Atoi(code)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ranges[n*buckets/limit]++
+			for i := range digits {
+				places[i][code[i]-'0']++
+			}
+		}
+		// 99.99 % quantiles of chi-square: 33.7 for 9 degrees of freedom, 159 for 99.
+		for i, counts := range places {
+			if x := chiSquare(counts[:], float64(rounds)/10); x > 33.7 {
+				t.Errorf("%s: digit %d: chi-square %.1f", mode, i, x)
+			}
+		}
+		if x := chiSquare(ranges[:], float64(rounds)/buckets); x > 159 {
+			t.Errorf("%s: chi-square %.1f", mode, x)
+		}
+	}
+	if New(Options{Bus: bus.NewMemory(), Keeper: testKeeper(t)}).Random != rand.Reader {
+		t.Error("numbers are not drawn by the system's generator")
 	}
 }
 

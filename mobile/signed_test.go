@@ -63,7 +63,7 @@ func (b *bench) signing(owner int, stage uuid.UUID, verifies bool) (*hand, error
 // enrol brings keys to the enrolment whose one-time token h has.
 func (h *hand) enrol(keys *wire.EnrollmentKeys) error {
 	h.t.Helper()
-	body, err := json.Marshal(wire.Enrollment{DeviceUID: uuid.NewString(), Info: info(), Keys: keys})
+	body, err := json.Marshal(wire.Enrollment{DeviceUID: uuid.NewString(), Info: info().WithFetch(), Keys: keys})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -27,13 +27,17 @@ type Settings struct {
 	FriendlyName  *string    `json:"friendly_name"`
 	Mode          wire.Mode  `json:"item_matching_mode"`
 	CGWEndpoint   string     `json:"cgw_endpoint" api:"required" doc:"Host, and port, of the push gateway."`
+	Answer        AnswerMode `json:"answer_mode" doc:"How people answer. item_matching: as item_matching_mode says. number_typed: the browser shows a number that they type on the phone. code_shown: the phone shows a code that they type in the browser."`
+	TypedAttempts int        `json:"typed_attempts" api:"min=1,max=5" doc:"Wrong numbers that end a request where people type. Where they pick, the first wrong one does."`
+	Required      Assurance  `json:"required_assurance" doc:"What logins have to be worth; settings that give less are refused."`
 	Accepted      Accepted   `json:"accepted_answers" doc:"By what the answers of phones must be authenticated: their token, a signature, or one that needs a fingerprint, a face or a code."`
 }
 
 // Row is the stage in the API.
 type Row struct {
 	flows.StageRow
-	Settings `db:"settings"`
+	Settings  `db:"settings"`
+	Assurance StageAssurance `json:"assurance" api:"ro"`
 }
 
 // SchemaName is the component's name.
@@ -83,7 +87,12 @@ func (s *Service) StageKind() *flows.Kind {
 		func(r *Row) *flows.StageRow { return &r.StageRow },
 		resource.Def[Row]{
 			Path: "/stages/authenticator/mobile/", Filter: []string{"name", "configure_flow"},
-			New: func() Row { return Row{Settings: Settings{Mode: wire.NumberMatching3, Accepted: AcceptBearer}} },
+			New: func() Row {
+				return Row{Settings: Settings{
+					Mode: wire.NumberMatching3, Answer: AnswerByItem, TypedAttempts: defaultAttempts, Required: AssureAny, Accepted: AcceptBearer,
+				}}
+			},
+			Validate: checkRow, Load: assureRows,
 		},
 		func(id uuid.UUID, _ string, settings Settings) (flows.Stage, error) {
 			return &Stage{id: id, service: s, settings: settings}, nil

@@ -3,6 +3,7 @@ package validate
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -313,6 +314,13 @@ func (s *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer)
 			sent = nil
 		}
 	}
+	if o, m, err := s.coded(st, sent); err != nil || o != nil {
+		if err != nil {
+			return flows.Outcome{}, err
+		}
+		outcome, err := m.AnswerCode(ctx, run, o, sent["code"])
+		return s.concluded(ctx, run, st, o, outcome, err)
+	}
 	for _, field := range factors {
 		if value, ok := sent[field]; ok {
 			return s.verify(ctx, run, st, field, value)
@@ -362,23 +370,58 @@ func (s *Stage) verify(ctx context.Context, run *flows.Run, st *state, field str
 	}
 	var outcome flows.Outcome
 	for _, o := range candidates {
-		var err error
-		if outcome, err = s.method(o.Class).Answer(ctx, run, o, value); err != nil {
+		answered, err := s.method(o.Class).Answer(ctx, run, o, value)
+		if outcome, err = s.concluded(ctx, run, st, o, answered, err); err != nil {
 			return flows.Outcome{}, err
 		}
-		if o.Unsaved() {
-			if err := keep(run, st); err != nil {
-				return flows.Outcome{}, err
-			}
-		}
-		if outcome.Passed() {
-			return outcome, s.granted(ctx, run, o)
-		}
-		if !outcome.Stays() { // denied, or waiting for this one
+		if !outcome.Stays() { // passed, denied, or waiting for this one
 			return outcome, nil
 		}
 	}
 	return outcome, nil
+}
+
+// concluded keeps what a method left in its offer, and notes what proved the login where it did.
+func (s *Stage) concluded(ctx context.Context, run *flows.Run, st *state, o *authenticators.Offer, outcome flows.Outcome, err error) (flows.Outcome, error) {
+	if err != nil {
+		return flows.Outcome{}, err
+	}
+	if o.Unsaved() {
+		if err := keep(run, st); err != nil {
+			return flows.Outcome{}, err
+		}
+	}
+	if outcome.Passed() {
+		return outcome, s.granted(ctx, run, o)
+	}
+	return outcome, nil
+}
+
+// coded is the offer that a typed code answers by what its device shows: the one that is named beside the code, or else the
+// chosen one. nil: the code is one of the kinds whose own field it is.
+func (s *Stage) coded(st *state, sent flows.Answer) (*authenticators.Offer, authenticators.Coded, error) {
+	if _, typed := sent["code"]; !typed {
+		return nil, nil, nil
+	}
+	for _, o := range st.Offers {
+		m, ok := s.method(o.Class).(authenticators.Coded)
+		if !ok {
+			continue
+		}
+		named := key(o) == st.Selected
+		if value, ok := sent[s.store.Kind(o.Class).Field]; ok {
+			var uid string
+			named = json.Unmarshal(value, &uid) == nil && uid == o.UID
+		}
+		if !named {
+			continue
+		}
+		takes, err := m.TakesCode(o)
+		if err != nil || takes {
+			return o, m, err
+		}
+	}
+	return nil, nil, nil
 }
 
 // candidates are the offers that a factor may prove: the one that the value names, else the chosen one, else all of
@@ -416,7 +459,11 @@ func (s *Stage) granted(ctx context.Context, run *flows.Run, o *authenticators.O
 	}
 	kind := s.store.Kind(o.Class)
 	app, model, _ := strings.Cut(kind.Model, ".")
-	used := map[string]any{"pk": o.UID, "app": app, "name": o.Name, "model_name": model}
+	used := map[string]any{}
+	if o.Proof != nil {
+		maps.Copy(used, o.Proof.Facts)
+	}
+	maps.Copy(used, map[string]any{"pk": o.UID, "app": app, "name": o.Name, "model_name": model})
 	if p := o.Proof; p != nil {
 		used["pk"], used["name"], used["user_verified"] = p.UID, p.Name, p.UserVerified
 	}

@@ -105,7 +105,8 @@ func seedFlows(ids map[string]uuid.UUID) []seedFlow {
 			slug: MobileSetupFlow, name: "Add a phone", title: "Add a phone",
 			designation: flows.StageConfiguration, requirement: flows.RequireAuthenticated,
 			stages: []seedStage{{0, MobileSetupFlow, "authenticatormobilestage", mobile.Settings{
-				ConfigureFlow: &mobileFlow, FriendlyName: &friendly, Mode: wire.NumberMatching3, Accepted: mobile.AcceptBearer, CGWEndpoint: "localhost",
+				ConfigureFlow: &mobileFlow, FriendlyName: &friendly, Mode: wire.NumberMatching3, Answer: mobile.AnswerByItem, TypedAttempts: 3,
+				Required: mobile.AssureAny, Accepted: mobile.AcceptBearer, CGWEndpoint: "localhost",
 			}}},
 		},
 		{

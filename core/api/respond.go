@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -51,7 +52,9 @@ func (a *API) fail(r *Request, err error) int {
 	}
 	switch {
 	case f.Kind == fault.Invalid && len(f.Fields) > 0:
-		body, _ := json.Marshal(nest(f.Fields))
+		members := nest(f.Fields)
+		maps.Copy(members, f.Facts)
+		body, _ := json.Marshal(members)
 		r.bytes(status, "application/json", body)
 	case f.Kind == fault.Invalid && f.Detail == "":
 		r.Writer.WriteHeader(status) // some actions answer 400 without a body (core.md §7.4)

@@ -67,11 +67,12 @@ func (f Fields) Err() error {
 // Error is a failure that a client may be told of. Detail is safe to show; Cause is for the log alone.
 type Error struct {
 	Kind       Kind
-	Code       string        // for programs, for example "not_found"; may be empty
-	Detail     string        // for people; the body's "detail" when there are no Fields
-	Fields     Fields        // for Invalid
-	RetryAfter time.Duration // for Throttled and Unavailable; 0 is unknown
-	Cause      error         // private
+	Code       string         // for programs, for example "not_found"; may be empty
+	Detail     string         // for people; the body's "detail" when there are no Fields
+	Fields     Fields         // for Invalid
+	Facts      map[string]any // further members of the body beside Fields, for programs
+	RetryAfter time.Duration  // for Throttled and Unavailable; 0 is unknown
+	Cause      error          // private
 }
 
 // New makes an error of a kind with a safe text.

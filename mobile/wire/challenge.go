@@ -35,6 +35,9 @@ type contextClaims struct {
 // payload is the prompt's signed text for a device of a server: the same for the same prompt, however often it is made.
 func (p Prompt) payload(server, device string) ([]byte, error) {
 	c := p.Context
+	if p.Items == nil {
+		p.Items = []string{} // one form, however it was read
+	}
 	return canonical(challengeClaims{
 		Device: device, Server: server, TxID: p.TxID, Mode: p.Mode, Items: p.Items, Created: p.Created.Unix(), Expires: p.Expires.Unix(), Version: 1,
 		Context: contextClaims{Application: c.Application, Browser: c.Browser, Host: c.Host, IP: c.IP, OS: c.OS, Time: c.Time.Unix()},

@@ -86,7 +86,8 @@ type EnrollmentStatus struct {
 // SchemaName is the component's name in the API document.
 func (EnrollmentStatus) SchemaName() string { return "MobileDeviceEnrollmentStatus" }
 
-// Response is the body of receive_response: the item that the person tapped, or [ItemDeny].
+// Response is the body of receive_response: the item that the person tapped, the number that they typed, the code that the
+// phone shows where they approve, or [ItemDeny].
 type Response struct {
 	TxID         string `json:"tx_id" api:"required,format=uuid"`
 	SelectedItem string `json:"selected_item" api:"required"`
@@ -108,6 +109,24 @@ func (r Response) Validate() []Violation {
 	}
 	v.text("selected_item", r.SelectedItem, MaxItem)
 	return v
+}
+
+// WrongNumber is the code in the reply to a number that was typed wrong. Its status is 400.
+const WrongNumber = "wrong_number"
+
+// Refusal is the body of a 400 reply, as far as a phone has to tell one from another.
+type Refusal struct {
+	Code         string `json:"code"`          // [WrongNumber], or ""
+	AttemptsLeft int    `json:"attempts_left"` // with WrongNumber: how many more are taken; 0: the prompt is over
+}
+
+// ParseRefusal reads the body of a 400 reply; what is none of ours is a zero Refusal.
+func ParseRefusal(body []byte) Refusal {
+	var r Refusal
+	if json.Unmarshal(body, &r) != nil || r.Code != WrongNumber || r.AttemptsLeft < 0 {
+		return Refusal{}
+	}
+	return r
 }
 
 // IsUUID reports whether s is a UUID in the hyphenated form of RFC 9562 §4, in either case.

@@ -23,6 +23,11 @@
 // right item, a wrong item and "deny" alike, so that a phone cannot try items out; an answer to a
 // prompt that is not in wait, or not of that phone, is 404.
 //
+// Where the person types a number instead of picking an item, a few wrong ones leave the prompt in
+// wait: each is a 400 that says so and how many tries are left ([WrongNumber]), and the last one ends
+// it. Where the phone shows a code, its approval leaves the prompt in wait until the browser has sent
+// the code, or the other way around.
+//
 // # How a prompt reaches the phone
 //
 //	server ── push, kind "wake": tx_id ──────────────▶ phone that can fetch
@@ -32,7 +37,8 @@
 //	server ── push, kind "challenge": tx_id, items ──▶ stock phone, which cannot fetch
 //
 // A phone says that it can fetch by the marker in [Info].Others; see [Info.CanFetch]. No push
-// carries the name of a user nor says which item is right.
+// carries the name of a user nor says which item is right, nor a code: what is typed reaches a phone,
+// if at all, by its own call alone.
 //
 // # Signatures
 //

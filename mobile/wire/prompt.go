@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Mode says how a person carries the decision from the browser to the phone.
+// Mode says how a person carries the decision between the browser and the phone.
 type Mode string
 
 // The modes of the contract. With AcceptDeny the items are "accept" and "deny"; with the others
@@ -18,7 +18,22 @@ const (
 	NumberMatching3 Mode = "number_matching_3"
 )
 
-// Enum lists the values of Mode for the API document.
+// The modes in which nothing is to be picked. With a typed one there are no items: the browser shows a number of 2, 3 or 6
+// digits, which the person types on the phone. With CodeShown6 there is one item, a code of 6 digits that the phone shows:
+// the person approves there, and types it in the browser.
+const (
+	NumberTyped2 Mode = "number_typed_2"
+	NumberTyped3 Mode = "number_typed_3"
+	NumberTyped6 Mode = "number_typed_6"
+	CodeShown6   Mode = "code_shown_6"
+)
+
+// Modes lists all modes, those of the contract first.
+func Modes() []Mode {
+	return []Mode{AcceptDeny, NumberMatching2, NumberMatching3, NumberTyped2, NumberTyped3, NumberTyped6, CodeShown6}
+}
+
+// Enum lists the values of the contract for the API document.
 func (Mode) Enum() []string {
 	return []string{string(AcceptDeny), string(NumberMatching2), string(NumberMatching3)}
 }
@@ -26,19 +41,35 @@ func (Mode) Enum() []string {
 // SchemaName is the component's name in the API document.
 func (Mode) SchemaName() string { return "ItemMatchingModeEnum" }
 
-// Digits is the length of a number in this mode, 0 where there are none.
+// Digits is the length of a number or code in this mode, 0 where there are none.
 func (m Mode) Digits() int {
 	switch m {
-	case NumberMatching2:
+	case NumberMatching2, NumberTyped2:
 		return 2
-	case NumberMatching3:
+	case NumberMatching3, NumberTyped3:
 		return 3
+	case NumberTyped6, CodeShown6:
+		return 6
 	}
 	return 0
 }
 
-// Valid reports whether m is a mode of the contract.
-func (m Mode) Valid() bool { return m == AcceptDeny || m.Digits() > 0 }
+// Picks tells whether the person picks one of several items.
+func (m Mode) Picks() bool { return m == AcceptDeny || m == NumberMatching2 || m == NumberMatching3 }
+
+// Types tells whether the person types on the phone what the browser shows.
+func (m Mode) Types() bool { return m == NumberTyped2 || m == NumberTyped3 || m == NumberTyped6 }
+
+// Shows tells whether the person types in the browser what the phone shows.
+func (m Mode) Shows() bool { return m == CodeShown6 }
+
+// Valid reports whether m is a mode.
+func (m Mode) Valid() bool { return m.Picks() || m.Types() || m.Shows() }
+
+// Fits reports whether text has the form of what is typed in this mode: its number of digits.
+func (m Mode) Fits(text string) bool {
+	return m.Digits() > 0 && len(text) == m.Digits() && digits(text)
+}
 
 // The items of AcceptDeny. ItemDeny is an answer in every mode: "no, it was not me".
 const (
@@ -46,7 +77,7 @@ const (
 	ItemDeny   = "deny"
 )
 
-// Numbers is the count of items in the number matching modes.
+// Numbers is the count of items where one of several numbers is picked.
 const Numbers = 3
 
 // Context is what the phone shows beside the question, so that the person can tell their own login
@@ -63,14 +94,18 @@ type Context struct {
 // Prompt is one pending question.
 type Prompt struct {
 	TxID    string    `json:"tx_id" api:"format=uuid"`
-	Mode    Mode      `json:"mode"`
-	Items   []string  `json:"items"`
+	Mode    Mode      `json:"mode" api:"enum=accept_deny number_matching_2 number_matching_3 number_typed_2 number_typed_3 number_typed_6 code_shown_6"`
+	Items   []string  `json:"items"` // to pick from; none where the person types; the code to show
 	Context Context   `json:"context"`
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
 
 	// Challenge is the same signed by the server, for a phone that signs; see [Key.CheckPrompt].
 	Challenge string `json:"challenge,omitempty"`
+
+	// Approved says that this phone has approved already, and the browser waits for the code: a phone that was restarted shows
+	// it, and does not ask again. It is not signed, and decides nothing.
+	Approved bool `json:"approved,omitempty"`
 }
 
 // Pending is the reply to GET …/pending/: what waits for this phone's answer, oldest first. Today
@@ -120,12 +155,19 @@ func checkItems(m Mode, items []string) error {
 		}
 		return nil
 	}
-	if len(items) != Numbers {
+	count := Numbers
+	switch {
+	case m.Types():
+		count = 0
+	case m.Shows():
+		count = 1
+	}
+	if len(items) != count {
 		return errors.New("items do not fit the mode")
 	}
-	seen := make(map[string]bool, Numbers)
+	seen := make(map[string]bool, count)
 	for _, item := range items {
-		if len(item) != m.Digits() || !digits(item) || seen[item] {
+		if !m.Fits(item) || seen[item] {
 			return errors.New("items do not fit the mode")
 		}
 		seen[item] = true

@@ -12,7 +12,7 @@ type Kind string
 // The kinds of push.
 const (
 	Wake      Kind = "wake"      // fetch the pending prompts
-	Challenge Kind = "challenge" // show the items that the push carries: for stock phones
+	Challenge Kind = "challenge" // show the items that the push carries: for stock phones, and where one is picked
 )
 
 // pushVersion is the version of the data written here. A phone refuses a later one.
@@ -63,6 +63,9 @@ func ParsePush(data map[string]string) (Push, error) {
 			return Push{}, fmt.Errorf("push: items: %w", err)
 		}
 		p.Mode = Mode(data["mode"])
+		if !p.Mode.Picks() { // what is typed comes by no push
+			return Push{}, errors.New("push: not a mode that a push can ask in")
+		}
 		if err := checkItems(p.Mode, p.Items); err != nil {
 			return Push{}, fmt.Errorf("push: %w", err)
 		}

@@ -15,6 +15,7 @@ import (
 	"flag"
 	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -493,8 +494,59 @@ func vectors(t testing.TB) []vector {
 			v.Key, v.Private = jwk, encode(seed[:])
 			out = append(out, v)
 		}
+		for _, p := range typedPrompts() {
+			text, err := p.payload(server, device)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := alg + " " + string(p.Mode)
+			compact, err = s.SignPrompt(p, server, device)
+			add(vector{Name: name + " challenge", Kind: "challenge", Server: server, Device: device, Digest: hash(text)}, compact, err)
+			a := answerTo(t, Approve, "093027")
+			a.Digest = hash(text)
+			compact, err = s.SignAnswer(a, UsePossession)
+			add(vector{
+				Name: name + " answer", Kind: "answer", Server: server, Device: device, Use: UsePossession, Challenge: string(text), Digest: hash(text),
+			}, compact, err)
+		}
 	}
 	return out
+}
+
+// typedPrompts are those in which six digits are carried: none to be seen on the phone, and the code that it shows.
+func typedPrompts() []Prompt {
+	typed, shown := prompt, prompt
+	typed.Mode, typed.Items = NumberTyped6, nil
+	shown.Mode, shown.Items = CodeShown6, []string{"093027"}
+	return []Prompt{typed, shown}
+}
+
+// What a phone is shown where something is typed survives the signature, and has one form.
+func TestTypedPromptsAreSigned(t *testing.T) {
+	t.Parallel()
+	s := signers(t)["EdDSA"]
+	for _, p := range typedPrompts() {
+		compact, err := s.SignPrompt(p, server, device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, digest, err := s.CheckPrompt(compact, server, device)
+		if err != nil || got.Mode != p.Mode || !slices.Equal(got.Items, p.Items) {
+			t.Errorf("%s: %+v %v", p.Mode, got, err)
+		}
+		again := got
+		again.Items = append([]string{}, p.Items...) // as a database gives it
+		if d, err := again.Digest(server, device); err != nil || d != digest {
+			t.Errorf("%s: the digest depends on how the items were read: %v", p.Mode, err)
+		}
+		p.Items = []string{"093027", "1"}
+		if compact, err = s.SignPrompt(p, server, device); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.CheckPrompt(compact, server, device); err == nil {
+			t.Errorf("%s with two items is shown", p.Mode)
+		}
+	}
 }
 
 // The published vectors hold. With -update they are made anew: ES256 signatures differ each time.
@@ -521,7 +573,7 @@ func TestVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all []vector
-	if err := json.Unmarshal(text, &all); err != nil || len(all) != 14 {
+	if err := json.Unmarshal(text, &all); err != nil || len(all) != 22 {
 		t.Fatalf("%d vectors: %v", len(all), err)
 	}
 	for _, v := range all {
@@ -539,8 +591,8 @@ func TestVectors(t *testing.T) {
 			}
 		case "answer":
 			var a Answer
-			if a, err = k.CheckAnswer(v.JWS, v.Use); err == nil {
-				err = a.Of(prompt, v.Server, v.Device)
+			if a, err = k.CheckAnswer(v.JWS, v.Use); err == nil && (a.Digest != v.Digest || a.Server != v.Server || a.Device != v.Device) {
+				t.Errorf("%s: it is to something else", v.Name)
 			}
 			if hash([]byte(v.Challenge)) != v.Digest {
 				t.Errorf("%s: the digest is not that of the text", v.Name)

@@ -243,7 +243,7 @@ func FuzzParsePending(f *testing.F) {
 			return
 		}
 		for _, one := range p.Pending {
-			if len(one.Items) < 2 || !wire.IsUUID(one.TxID) || one.Expires.IsZero() {
+			if len(one.Items) < map[bool]int{true: 2}[one.Mode.Picks()] || one.Mode.Shows() != (len(one.Items) == 1) || !wire.IsUUID(one.TxID) || one.Expires.IsZero() {
 				t.Fatalf("%s is read as %v", text, one)
 			}
 		}

@@ -25,7 +25,7 @@
 //	raw              white space around the text stays (passwords)
 //	number           an integer that is documented as a number
 //	min=N max=N      characters of a string, items of a list, value of a number
-//	enum=a b c       the values taken; a type that implements Enum is better, it is a component
+//	enum=a b c       the values taken; a type that implements Enum is better, it is a component; the tag wins over it
 //	format=F         email, slug and uri are checked; others only documented
 //	pattern=RE       regular expression; it takes the rest of the tag, so it comes last
 //	default=V        set when the key is absent (plain bodies), documented

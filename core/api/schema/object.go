@@ -278,7 +278,7 @@ func (f *Field) words(tag string) error {
 		case hasValue && values[key] != nil:
 			*values[key] = value
 		case hasValue && key == "enum":
-			f.Enum = strings.Fields(value)
+			f.Enum, f.EnumName = strings.Fields(value), "" // the tag wins over the type
 		case hasValue && key == "default":
 			f.Default, f.HasDefault = value, true
 		case hasValue && (key == "min" || key == "max"):
