@@ -53,8 +53,3 @@ export async function enrol({ server, device, token }, { name, phone, owner }) {
   await store.keep(account);
   return account;
 }
-
-/** Tells the server what this phone is now. */
-export async function checkIn(account) {
-  await call(account, "POST", "check_in", await info(account.phone));
-}

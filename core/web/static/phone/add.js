@@ -2,57 +2,66 @@
 import { h, icon } from "../flow/dom.js";
 import { field } from "../flow/form.js";
 import { busy, button, go, isBusy, trouble } from "./screen.js";
-import { enrol, phoneName } from "./account.js";
+import { enrol, family, phoneName } from "./account.js";
+import { bell, installed } from "./advice.js";
+import { ringing } from "./push.js";
 import { camera } from "./scan.js";
-import { payload } from "./wire.js";
+import { plain } from "./server.js";
+import { payload, shortCode } from "./wire.js";
 import { able } from "./verify.js";
 import * as store from "./store.js";
 import * as watch from "./watch.js";
 
+let offered; // by the last code: {server, code} or {server, device, token}; not in the history, which the browser writes down
+
+/** Takes a text that was scanned, typed, pasted, or came with the link; gives why it is no code, "" if it is one. */
+export function offer(text) {
+  const short = shortCode(text);
+  if (short) offered = { ...short, server: short.server || `${location.origin}/` };
+  else {
+    try {
+      offered = payload(text);
+    } catch {
+      return "This is no code of ours. Look at it again, or show a new one on your computer.";
+    }
+  }
+  return "";
+}
+
 /** How to add one: the camera where this browser can read codes, and always by hand. */
 export function choose({ show, signal }) {
   const wrong = trouble();
-  const code = h("textarea", { id: "code", class: "mono", rows: "3", autocomplete: "off", autocapitalize: "characters", spellcheck: "false", "aria-describedby": "code-hint" });
-  const take = () => {
-    wrong.textContent = "";
-    const text = code.value.trim();
-    if (!text) return (wrong.textContent = "Paste or type the code first."), code.focus();
-    const complaint = offer(text);
-    if (complaint) return (wrong.textContent = complaint);
-    go("enrol");
+  const code = field({
+    name: "code", label: camera() ? "Or type the code" : "Type the code", hint: "Ten letters and digits, as 7KQ2-M9XW-4C.",
+    attributes: { autocomplete: "off", autocapitalize: "characters", class: "code" },
+  });
+  const take = (event) => {
+    event.preventDefault();
+    code.error(null);
+    const text = code.input.value.trim();
+    const complaint = text ? offer(text) : "Type the code first.";
+    if (!complaint) return go("enrol");
+    code.error(complaint);
+    code.input.focus();
   };
   show("Add an account", [
     h("ol", { class: "steps" },
       h("li", { text: "On your computer, sign in and open your account." }),
       h("li", { text: "Choose to add a phone. A code is shown." }),
-      h("li", { text: camera() ? "Scan it here." : "Point this phone’s camera app at it and open the link, or copy the code below." })),
+      h("li", { text: camera() ? "Scan it here." : "Point this phone’s camera app at it and open the link, or type the code here." })),
     camera() && button("Scan the code", () => go("scan"), "primary"),
-    h("form", { novalidate: true, on: { submit: (event) => (event.preventDefault(), take()) } },
-      h("div", { class: "field gap" }, h("label", { for: "code", text: "Or put the code in by hand" }), code,
-        h("p", { class: "hint", id: "code-hint", text: "It stands below the picture, for those who cannot scan it." })),
-      wrong,
-      h("button", { type: "submit", class: `button full ${camera() ? "" : "primary"}`, text: "Go on" })),
+    h("form", { novalidate: true, class: "gap", on: { submit: take } }, code.element, wrong,
+      h("button", { type: "submit", class: camera() ? "button full" : "button full primary", text: "Go on" })),
   ], { back: "Back" });
-  signal.addEventListener("abort", () => (code.value = ""));
-}
-
-let offered; // by the last code; not in the history, which the browser writes down
-
-/** Takes a text that was scanned, typed, pasted, or came with the link; gives why it is no code, "" if it is one. */
-export function offer(text) {
-  try {
-    offered = payload(text);
-    return "";
-  } catch {
-    return "This is no code of ours. Copy all of it, or show a new one on your computer.";
-  }
+  signal.addEventListener("abort", () => (code.input.value = ""));
 }
 
 /** The last question before an account is added. */
-export async function confirm({ show }) {
-  const code = offered;
-  if (!code) return go("add", { instead: true });
-  if (code.server !== `${location.origin}/`) return elsewhere(show, code.server);
+export async function confirm({ show, signal }) {
+  if (!offered) return go("add", { instead: true });
+  if (offered.server !== `${location.origin}/`) return elsewhere(show, offered.server);
+  if (uninstalled() && offered.code && !confirm.anyway) return install(show, signal);
+  confirm.anyway = false;
   const wrong = trouble();
   const names = field({ name: "account", label: "Name of the account, on this phone", value: document.getElementById("brand").textContent });
   const phone = field({ name: "phone", label: "Name of this phone, in your account", value: await phoneName() });
@@ -63,22 +72,45 @@ export async function confirm({ show }) {
     wrong.textContent = "";
     busy(add, true);
     try {
-      const account = await enrol(code, { name: names.input.value.trim() || location.host, phone: phone.input.value.trim() || (await phoneName()), owner });
+      if (offered.code) offered = await redeem(offered.code); // works once, so that what it gave is kept for another try
+      const account = await enrol(offered, { name: names.input.value.trim() || location.host, phone: phone.input.value.trim() || (await phoneName()), owner });
       offered = undefined;
       await store.persist();
       await watch.start();
       go("added", { with: account.device, instead: true });
     } catch (failure) {
-      wrong.textContent = failure.reason === "gone" ? "This code is over or was used. Show a new one on your computer." : failure.message;
+      wrong.textContent = ["gone", "over"].includes(failure.reason) ? "This code is over or was used. Show a new one on your computer." : failure.message;
       busy(add, false);
     }
   }, "primary");
   show("Add this account?", [
-    h("p", {}, "Sign-ins at ", h("strong", { text: new URL(code.server).host }), " will ask this phone. Go on only if you asked for the code yourself."),
+    h("p", {}, "Sign-ins at ", h("strong", { text: location.host }), " will ask this phone. Go on only if you asked for the code yourself."),
     h("p", { text: owner ? "This phone then checks that it is you, by your fingerprint, face or screen lock, now and for each approval. It may call that a passkey."
       : "This phone cannot check your fingerprint here: whoever can unlock it can approve." }),
     add, wrong,
     h("details", {}, h("summary", { text: "Names" }), names.element, phone.element),
+  ], { back: "Cancel" });
+}
+
+const redeem = async (code) => payload(JSON.stringify(await plain("POST", "redeem", { code })));
+
+/** Whether this is a browser whose home screen keeps its own things: what is added here would not be there. */
+const uninstalled = () => family() === "ios" && !installed();
+
+/** On an iPhone: to the home screen first, since only from there it can ring, and since it keeps its own accounts. */
+function install(show, signal) {
+  const said = h("span", { class: "fine", role: "status" });
+  const { code } = offered;
+  const copy = button("Copy the code", async () => {
+    said.textContent = await navigator.clipboard.writeText(code).then(() => "Copied.", () => "Copy it by hand.");
+  }, "primary");
+  show("First, to your Home Screen", [
+    h("p", { text: "From there it can ring you, and your iPhone keeps what belongs to it." }),
+    h("ol", { class: "steps" },
+      h("li", { text: "Copy this code." }), h("li", { text: "Tap Share in Safari, then “Add to Home Screen”." }),
+      h("li", { text: "Open it there, choose to add your account, and paste the code." })),
+    h("p", { class: "key mono", text: code }), copy, said,
+    button("Go on here, without being rung", () => ((confirm.anyway = true), confirm({ show, signal }))),
   ], { back: "Cancel" });
 }
 
@@ -90,13 +122,16 @@ function elsewhere(show, server) {
   ], { back: "Back" });
 }
 
-/** The account is there. */
+/** The account is there; now is the time to ask whether it may ring. */
 export async function added({ show, with: device }) {
   const account = await store.account(device);
   if (!account) return go("home", { instead: true });
+  const done = button("Done", () => go("home", { instead: true }));
+  const asks = (await ringing()) === "ask";
+  if (!asks) done.classList.add("primary");
   show("Your phone is ready", [
     h("div", { class: "sign tick" }, icon("tick")),
     h("p", { class: "lead", text: `From now on it can approve sign-ins to ${account.name}. Your computer goes on by itself.` }),
-    button("Done", () => go("home", { instead: true }), "primary"),
+    ...(asks ? [await bell(() => go("home", { instead: true })), done] : [done]),
   ]);
 }

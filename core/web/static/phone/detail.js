@@ -2,6 +2,7 @@
 import { h } from "../flow/dom.js";
 import { field } from "../flow/form.js";
 import { ask } from "../user/dialog.js";
+import { ringing } from "./push.js";
 import { button, go } from "./screen.js";
 import * as store from "./store.js";
 import * as watch from "./watch.js";
@@ -15,11 +16,12 @@ export async function detail({ show, signal, with: device }) {
     ["Server", new URL(account.server).host], ["This phone", account.phone],
     ["Added", new Date(account.added).toLocaleDateString([], { dateStyle: "long" })],
     ["You", account.passkey ? "Your fingerprint, face or screen lock is asked for with each approval." : "Whoever can unlock this phone can approve."],
+    ["Rung", (await ringing().catch(() => "")) === "on" && account.rung ? "Yes, by your browser’s push service." : "No. Open this page when you sign in."],
     ["Storage", kept ? "The browser keeps it until you remove it." : "The browser may clear it when room gets short, or after weeks without a visit. Have a recovery code at hand."],
   ];
   show(account.name, [
     account.gone && h("p", { class: "notice", text: "The server does not know this phone any more: it was removed from the account. Remove it here, too." }),
-    h("dl", { class: "facts" }, facts.map(([name, text]) => h("div", {}, h("dt", { text: name }), h("dd", { text })))),
+    h("dl", { class: "facts prose" }, facts.map(([name, text]) => h("div", {}, h("dt", { text: name }), h("dd", { text })))),
     button("Rename", () => rename(account, again)),
     h("div", { class: "gap" }, button("Remove from this phone…", () => remove(account), "danger")),
   ], { back: "Back" });

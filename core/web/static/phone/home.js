@@ -28,10 +28,10 @@ export async function home({ show, signal }) {
     const failure = accounts.map((a) => watch.trouble(a.device)).find((f) => f && f.reason !== "gone");
     say(failure ? failure.message : `Nothing waits. Last looked at ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}.`);
     state.classList.toggle("idle", !failure);
-    for (const [device, note] of notes) note.textContent = note_(device);
+    for (const [device, note] of notes) note.textContent = about(device);
   };
   const notes = new Map();
-  const note_ = (device) => {
+  const about = (device) => {
     const a = accounts.find((one) => one.device === device);
     if (a.gone || watch.trouble(device)?.reason === "gone") return "Removed on the server. Sign-ins do not ask here any more.";
     return watch.trouble(device)?.reason === "forged" ? watch.trouble(device).message : new URL(a.server).host;
@@ -40,18 +40,20 @@ export async function home({ show, signal }) {
   const rows = accounts.map((a) => {
     const note = h("small");
     notes.set(a.device, note);
-    note.textContent = note_(a.device);
+    note.textContent = about(a.device);
     return h("li", {}, h("button", { type: "button", class: "choice", on: { click: () => go("account", { with: a.device }) } },
       icon(a.gone ? "cross" : "shield"), h("span", {}, h("strong", { text: a.name }), note)));
   });
+  const hint = h("div"); // filled when the browser and the server have said what they can
+  advice(() => home({ show, signal })).then((found) => found && hint.append(found)).catch(() => {});
   show("Your authenticator", [
     state, check,
-    await advice(accounts, () => home({ show, signal })),
     h("h2", { class: "gap", text: accounts.length > 1 ? "Accounts" : "Account" }),
     h("ul", { class: "choices" }, rows),
     h("p", { class: "actions" },
       button("Add an account", () => go("add")),
       button("What was asked", () => go("history"))),
+    hint, // last, since it comes late, and what is on the page is not to move under a finger
   ]);
   watch.changes.addEventListener("change", tell, { signal });
   await watch.look().catch(() => {});

@@ -7,7 +7,7 @@ import { home } from "./home.js";
 import { request } from "./request.js";
 import { scan } from "./scan.js";
 import { add, button, go, render, shown } from "./screen.js";
-import { work } from "./push.js";
+import { tellAll, work } from "./push.js";
 import * as watch from "./watch.js";
 
 // Screens in whose midst nobody is to be taken away by a question: it is announced there instead.
@@ -56,5 +56,5 @@ if (!window.isSecureContext || !crypto.subtle || !window.indexedDB) {
   if (!opened()) render(false);
   connection(false);
   watch.start();
-  work();
+  work().then(tellAll).catch(() => {}); // told again when the page is opened next
 }

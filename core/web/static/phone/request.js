@@ -24,26 +24,29 @@ export function request({ show, signal }) {
   question(first, show, signal);
 }
 
-function question({ account, challenge }, show, signal) {
+function question({ account, challenge, approved }, show, signal) {
+  if (approved && challenge.by === "show") return code({ account, challenge }, show, signal);
   const wrong = trouble();
   const left = h("p", { class: "fine left", "aria-hidden": "true" });
   const bar = h("div", { class: "bar", "aria-hidden": "true" }, h("span"));
   let over = false; // answered, or nobody waits
-  let quiet = true;
-  const answers = []; // all buttons that answer
+  const answers = []; // all buttons that answer; while one is busy, all are
+  let keys; // the number pad, where there is one
 
   /** A button that answers: not before the person can have seen the question, and not twice. */
   function answering(text, act, kind) {
     const element = button(text, async () => {
-      if (quiet || over || answers.some(isBusy)) return;
+      if (over || answers.some(isBusy)) return;
       wrong.textContent = "";
       answers.forEach((b) => busy(b, true));
       try {
         await act();
       } catch (failure) {
         if (signal.aborted || over) return;
+        if (failure.reason === "wrong" && failure.left === 0) return end("missed", "That was the last try", "The number was wrong too often, so nobody was let in.");
         if (failure.reason === "over") return end("missed", "That came too late", "Nobody waits for an answer to this any more. Nothing was approved by it.");
         wrong.textContent = failure.message;
+        if (failure.reason === "wrong") keys?.clear();
       } finally {
         answers.forEach((b) => busy(b, false));
       }
@@ -59,9 +62,14 @@ function question({ account, challenge }, show, signal) {
     await call(account, "POST", "receive_response", {
       tx_id: challenge.tx, selected_item: verb === "approve" ? item : "deny", signed_answer: signed, ...owner,
     });
+    if (verb === "approve" && challenge.by === "show") {
+      watch.approved(challenge);
+      over = true;
+      return code({ account, challenge }, show, signal);
+    }
     const outcome = { approve: "answered", deny: "denied", report: "reported" }[verb];
     if (verb === "approve") {
-      end(outcome, "Sent", challenge.by === "agree" ? "The sign-in goes on."
+      end(outcome, "Sent", challenge.by !== "tap" ? "The sign-in goes on by itself."
         : "Look at the page where you sign in. It goes on by itself if that was its number; a wrong number lets nobody in.");
     } else if (verb === "deny") end(outcome, "Denied", "Nobody was let in.");
     else end(outcome, "Reported", "Nobody was let in, and the report is on record for your administrators. If you use the same password elsewhere, change it.");
@@ -71,25 +79,16 @@ function question({ account, challenge }, show, signal) {
   function end(outcome, title, text) {
     if (over) return;
     over = true;
-    const { context, by } = challenge;
-    store.remember({ at: Date.now(), device: account.device, name: account.name, outcome, by, context }).catch(() => {});
-    watch.settle(challenge);
-    if (signal.aborted) return;
-    const next = watch.waiting().length;
-    const sign = { answered: "tick", missed: "clock" }[outcome] ?? "cross";
-    show(title, [
-      h("div", { class: `sign ${sign === "cross" ? "bad" : sign}` }, icon(sign)),
-      h("p", { class: "lead", text }),
-      button(next ? "See the next request" : "Done", () => (next ? go("request", { instead: true }) : back()), "primary"),
-    ]);
-    announce(`${title}. ${text}`);
+    ended({ account, challenge }, show, signal, outcome, title, text);
   }
 
+  const other = button("It was not me…", () => !over && !answers.some(isBusy) && report(), "danger");
+  answers.push(other);
   const { context } = challenge;
   const what = {
     agree: () => [answering("Approve", () => send("approve", "accept"), "primary")],
     tap: () => [
-      h("p", { class: "ask", id: "ask", text: "Tap the number that the page shows:" }),
+      h("p", { class: "ask", id: "ask", text: "Tap the number on the page:" }),
       h("div", { class: "numbers", role: "group", "aria-labelledby": "ask" }, challenge.items.map((item) => {
         const b = answering(item, () => send("approve", item), "number");
         b.setAttribute("aria-label", [...item].join(" "));
@@ -100,9 +99,13 @@ function question({ account, challenge }, show, signal) {
       const approve = answering("Approve", () => send("approve", typed), "primary");
       let typed = "";
       approve.hidden = true;
-      const keys = pad(challenge.digits, { signal, change: (t) => ((typed = t), (approve.hidden = t.length < challenge.digits)) });
-      return [h("p", { class: "ask", text: "Type the number that the page shows:" }), keys.element, approve];
+      keys = pad(challenge.digits, { signal, change: (t) => ((typed = t), (approve.hidden = t.length < challenge.digits)) });
+      return [h("p", { class: "ask", text: "Type the number on the page:" }), keys.element, approve];
     },
+    show: () => [
+      h("p", { class: "ask", text: "The page asks for a code. It is shown here when you approve." }),
+      answering("Approve and show the code", () => send("approve", challenge.items[0]), "primary"),
+    ],
   }[challenge.by]();
 
   show("Is this you?", [
@@ -112,9 +115,11 @@ function question({ account, challenge }, show, signal) {
     h("div", { class: "answer" }, what),
     h("div", { class: "no" },
       answering("Deny", () => send("deny")),
-      button("It was not me…", () => !quiet && !over && report(), "danger")),
+      other),
   ]);
   announce(`A sign-in to ${context.application || context.host} waits for your answer.`);
+  // The page where it was asked then knows that the question is before somebody.
+  call(account, "POST", "displayed", { tx_id: challenge.tx }).catch(() => {});
 
   function more() {
     const others = watch.waiting().length - 1;
@@ -130,7 +135,8 @@ function question({ account, challenge }, show, signal) {
     act: () => send("report"),
   });
 
-  setTimeout(() => (quiet = false), calm);
+  answers.forEach((b) => busy(b, true));
+  setTimeout(() => answers.forEach((b) => busy(b, false)), calm);
   const total = challenge.expires - challenge.created;
   const tick = () => {
     if (over) return clearInterval(clock);
@@ -153,6 +159,51 @@ function question({ account, challenge }, show, signal) {
     if (over || signal.aborted || answers.some(isBusy)) return;
     if (watch.waiting().length) go("request", { instead: true });
     else end("replaced", "No longer asked", "The sign-in was given up, or was answered in another way.");
+  }, { signal });
+}
+
+/** Shows how a request ended, and remembers it. */
+function ended({ account, challenge }, show, signal, outcome, title, text) {
+  const { context, by } = challenge;
+  store.remember({ at: Date.now(), device: account.device, name: account.name, outcome, by, context }).catch(() => {});
+  watch.settle(challenge);
+  if (signal.aborted) return;
+  const next = watch.waiting().length;
+  const sign = { answered: "tick", missed: "clock" }[outcome] ?? "cross";
+  show(title, [
+    h("div", { class: `sign ${sign === "cross" ? "bad" : sign}` }, icon(sign)),
+    h("p", { class: "lead", text }),
+    button(next ? "See the next request" : "Done", () => (next ? go("request", { instead: true }) : back()), "primary"),
+  ]);
+  announce(`${title}. ${text}`);
+}
+
+/** The code of a request that is approved, until it was typed at the page. */
+function code({ account, challenge }, show, signal) {
+  const [number] = challenge.items;
+  const left = h("p", { class: "fine left", "aria-hidden": "true" });
+  show("Type this code at the page", [
+    h("p", { class: "shown", "aria-label": [...number].join(" "), text: number.replace(/^(...)/, "$1\u2009") }),
+    left,
+    h("p", { text: "It is for the page where you sign in, and nowhere else. Tell it to nobody: whoever asks for it wants to sign in as you." }),
+  ]);
+  announce(`The code is ${[...number].join(" ")}.`);
+  let over = false;
+  const tick = () => {
+    if (over) return clearInterval(clock);
+    const seconds = Math.max(0, Math.ceil((challenge.expires - now()) / 1000));
+    left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left`;
+    if (seconds) return;
+    over = true;
+    ended({ account, challenge }, show, signal, "missed", "Time is over", "The code was not typed in time, so nobody was let in.");
+  };
+  const clock = setInterval(tick, 1000);
+  tick();
+  signal.addEventListener("abort", () => clearInterval(clock));
+  watch.changes.addEventListener("change", () => {
+    if (over || challenge.expires <= now() || watch.waiting().some((r) => r.challenge.tx === challenge.tx)) return;
+    over = true;
+    ended({ account, challenge }, show, signal, "answered", "Done", "The page has the code, and goes on by itself if it was right.");
   }, { signal });
 }
 

@@ -40,6 +40,7 @@ export function render(moved) {
     way.replaceChildren(...(text === undefined ? [] : [h("button", { type: "button", class: "back", on: { click: back } }, icon("back"), text)]));
     root.replaceChildren(...children.flat().filter(Boolean));
     document.getElementById("phone").removeAttribute("aria-busy");
+    document.body.dataset.screen = shown();
     if (moved) {
       scrollTo(0, 0);
       heading.focus({ preventScroll: true });

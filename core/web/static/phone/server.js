@@ -9,13 +9,13 @@ export const now = () => Date.now() + ahead;
 
 /**
  * A call that failed. reason: "offline" (no answer at all), "busy" (try again), "gone" (the server does not know this phone
- * any more), "over" (nobody waits), "refused" (what was sent is wrong; the message says why), "failed".
+ * any more), "over" (nobody waits), "wrong" (the number; left tells how many more tries there are), "refused" (what was sent is wrong; the message says why), "failed".
  */
 export class Failure extends Error {
-  constructor(reason, message, fields = {}) {
+  constructor(reason, message, left) {
     super(message);
     this.reason = reason;
-    this.fields = fields;
+    this.left = left;
   }
 }
 
@@ -45,6 +45,17 @@ export async function call(account, method, action, body, { query = "", signal, 
   throw failure(response.status, data);
 }
 
+/** A call that needs no account: below the API's path of the page's own server, with JSON. Rejects with a Failure. */
+export async function plain(method, path, body) {
+  const response = await send(`/api/v3/authenticators/mobile/${path}/`, {
+    method, cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "no-referrer",
+    headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }) }, body: body && JSON.stringify(body),
+  });
+  const data = await response.json().catch(() => null);
+  if (response.ok) return data;
+  throw failure(response.status, data);
+}
+
 /** fetch, which learns the server's clock, and has no answer as a Failure. */
 export async function send(url, options) {
   let response;
@@ -67,8 +78,11 @@ export async function send(url, options) {
 /** What a status means for a phone, in words for its owner. */
 export function failure(status, data) {
   if (status === 400) {
-    const texts = words(data);
-    return new Failure("refused", texts.join(" ") || "The server did not take this.", data ?? {});
+    if (data?.code === "wrong_number") {
+      const left = Number(data.attempts_left) || 0;
+      return new Failure("wrong", `That is not the number on the page. ${left === 1 ? "One more try is left." : `${left} tries are left.`}`, left);
+    }
+    return new Failure("refused", words(data).join(" ") || "The server did not take this.");
   }
   switch (status) {
     case 401:
@@ -78,6 +92,7 @@ export function failure(status, data) {
     case 404:
       return new Failure("over", "Nobody waits for this any more.");
     case 429:
+      return new Failure("busy", "That was tried too often. Wait some minutes, then try again.");
     case 502:
     case 503:
     case 504:

@@ -18,12 +18,15 @@ const lanes = 3;
 /** Tells of changes: "change", of the requests or of what is wrong with an account. */
 export const changes = new EventTarget();
 
-const requests = new Map(); // device → {account, challenge}
+const requests = new Map(); // device → {account, challenge, approved}
 const troubles = new Map(); // device → Failure, or {reason: "forged"}
 const answered = new Set(); // tx that were answered here: the server may still name them
 let running = new AbortController();
 
-/** What waits for an answer, the one that ends first coming first: {account, challenge}. */
+/**
+ * What waits for an answer, the one that ends first coming first: {account, challenge, approved}. approved: the answer is
+ * given, and the code that this phone shows is still to be typed at the page.
+ */
 export const waiting = () =>
   [...requests.values()].filter((r) => r.challenge.expires > now()).sort((a, b) => a.challenge.expires - b.challenge.expires);
 
@@ -35,6 +38,11 @@ export function settle(challenge) {
   answered.add(challenge.tx);
   for (const [device, r] of requests) if (r.challenge.tx === challenge.tx) requests.delete(device);
   tell();
+}
+
+/** Notes that a request is approved, and stays until its code was typed. */
+export function approved(challenge) {
+  for (const r of requests.values()) if (r.challenge.tx === challenge.tx) r.approved = true;
 }
 
 const tell = () => changes.dispatchEvent(new Event("change"));
@@ -108,7 +116,7 @@ async function take(account, found) {
   for (const one of found) {
     try {
       const challenge = await checkChallenge(one.challenge, account);
-      if (!answered.has(challenge.tx) && challenge.expires > now()) next = { account, challenge };
+      if (!answered.has(challenge.tx) && challenge.expires > now()) next = { account, challenge, approved: one.approved === true };
     } catch {
       troubles.set(account.device, { reason: "forged", message: "Something came that your server did not sign. It is not shown." });
     }

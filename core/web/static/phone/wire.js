@@ -12,10 +12,25 @@ export const modes = {
   accept_deny: { by: "agree", digits: 0 },
   number_matching_2: { by: "tap", digits: 2 },
   number_matching_3: { by: "tap", digits: 3 },
+  number_typed_2: { by: "type", digits: 2 },
+  number_typed_3: { by: "type", digits: 3 },
+  number_typed_6: { by: "type", digits: 6 },
+  code_shown_6: { by: "show", digits: 6 },
 };
 
 /** The path of a device operation, below the server's base URL. */
 export const path = (device, action) => `api/v3/authenticators/mobile/${device}/${action}/`;
+
+/**
+ * The short code in a text, as it is shown: from a link to this page of any server, or typed in any spelling. Gives
+ * {server, code}, server "" for a typed one; null for anything else.
+ */
+export function shortCode(text) {
+  const link = /^(https?:\/\/[^/?#\s]+\/)if\/phone\/#(.*)$/i.exec(text.trim());
+  const symbols = (link ? link[2] : text).toUpperCase().replace(/[\s\u2010\u2011\u2013-]/g, "").replace(/[IL]/g, "1").replace(/O/g, "0");
+  if (!/^[0-9A-HJKMNP-TV-Z]{10}$/.test(symbols)) return null;
+  return { server: link ? link[1].toLowerCase() : "", code: symbols.replace(/^(....)(....)/, "$1-$2-") };
+}
 
 /** Reads the payload of a code. Throws where it is none; the message never has the token. */
 export function payload(text) {
@@ -77,10 +92,14 @@ function checkItems(mode, items) {
   const known = Object.hasOwn(modes, mode) && modes[mode];
   if (!known) throw new Error("a mode that is not known");
   if (!Array.isArray(items)) throw new Error("no items");
-  if (known.by === "tap") {
-    const number = new RegExp(`^[0-9]{${known.digits}}$`);
-    if (items.length !== 3 || new Set(items).size !== 3 || !items.every((i) => number.test(i))) throw new Error("items do not fit the mode");
-  } else if (known.by === "agree" && items.join() !== "accept,deny") throw new Error("items do not fit the mode");
+  const number = new RegExp(`^[0-9]{${known.digits}}$`);
+  const fits = {
+    agree: () => items.join() === "accept,deny",
+    tap: () => items.length === 3 && new Set(items).size === 3 && items.every((i) => number.test(i)),
+    type: () => items.length === 0,
+    show: () => items.length === 1 && number.test(items[0]),
+  };
+  if (!fits[known.by]()) throw new Error("items do not fit the mode");
 }
 
 /** The claims of an answer to a challenge: verb is approve, deny or report; item the number, with approve only. */
