@@ -14,6 +14,7 @@ import (
 	"countersign/core/config"
 	"countersign/core/mail"
 	"countersign/mobile"
+	"countersign/push/apns"
 )
 
 // Config is all that a server can be told. The struct is the reference: `countersign config --reference` prints it.
@@ -70,6 +71,13 @@ type Config struct {
 			Project     string `yaml:"project" help:"Firebase project; default: that of the credentials."`
 			URL         string `yaml:"url" help:"Base URL of Firebase Cloud Messaging, with the version."`
 		} `yaml:"fcm"`
+		APNs struct {
+			Key   string `yaml:"key" secret:"true" help:"Key of the Apple Push Notification service, the text of its .p8 file; usually given as key_file."`
+			KeyID string `yaml:"key_id" help:"Name of that key at Apple, ten characters."`
+			Team  string `yaml:"team" help:"Apple developer team, ten characters."`
+			Topic string `yaml:"topic" help:"Bundle id of the app."`
+			URL   string `yaml:"url" help:"Base URL; https://api.sandbox.push.apple.com for apps that are not from the store."`
+		} `yaml:"apns"`
 		WebPush struct {
 			Contact      string   `yaml:"contact" help:"mailto: or https: URL of who is responsible, told to push services; default: the address of mail.from. Apple's demands one."`
 			AllowedHosts []string `yaml:"allowed_hosts" help:"Push services, as host or host:port, that may have private addresses and speak plain HTTP: those of your own network."`
@@ -114,6 +122,7 @@ func Defaults() Config {
 	c.Mobile.LongestPause, c.Mobile.SourcePushes, c.Mobile.TotalPushes = b.Longest, b.Source, b.Total
 	c.Push.Workers, c.Push.Queue = 64, 10_000
 	c.Push.WebPush.AllowedHosts = []string{}
+	c.Push.APNs.URL = apns.Production
 	c.Push.FCM.URL = "https://fcm.googleapis.com/v1"
 	c.Mail.TLS, c.Mail.Timeout = mail.StartTLS, mail.MaxTimeout
 	c.Events.Retention = 365 * 24 * time.Hour
@@ -171,8 +180,8 @@ func (c *Config) mail() mail.Settings {
 	return mail.Settings{Host: m.Host, Port: m.Port, Username: m.Username, Password: m.Password, TLS: m.TLS, From: m.From, Timeout: m.Timeout}
 }
 
-// contact is whom push services may ask about our messages, as a URL; "" is nobody.
-func (c *Config) contact() string {
+// PushContact is whom push services may ask about our messages, as a URL; "" is nobody.
+func (c *Config) PushContact() string {
 	if c.Push.WebPush.Contact != "" {
 		return c.Push.WebPush.Contact
 	}

@@ -21,6 +21,7 @@ import (
 	"countersign/mobile"
 	"countersign/mobile/wire"
 	"countersign/push"
+	"countersign/push/apns"
 	"countersign/push/fcm"
 	"countersign/push/webpush"
 )
@@ -70,11 +71,18 @@ func channels(c Config, key *ecdsa.PrivateKey) ([]push.Channel, error) {
 		if err != nil {
 			return nil, err
 		}
+		out = append(out, channel, channel.Installations())
+	}
+	if a := c.Push.APNs; a.Key != "" {
+		channel, err := apns.New(apns.Config{Key: a.Key, KeyID: a.KeyID, Team: a.Team, Topic: a.Topic, URL: a.URL})
+		if err != nil {
+			return nil, err
+		}
 		out = append(out, channel)
 	}
 	if key != nil {
 		for _, name := range []string{webpush.Name, webpush.UnifiedPush} {
-			channel, err := webpush.New(webpush.Config{Name: name, Key: key, Contact: c.contact(), AllowedHosts: c.Push.WebPush.AllowedHosts})
+			channel, err := webpush.New(webpush.Config{Name: name, Key: key, Contact: c.PushContact(), AllowedHosts: c.Push.WebPush.AllowedHosts})
 			if err != nil {
 				return nil, err
 			}

@@ -40,6 +40,12 @@ type node struct {
 // start runs a server until the test ends. edit changes its settings; without a database in them it gets one.
 func start(t testing.TB, edit func(*app.Config)) *node {
 	t.Helper()
+	return startWith(t, edit, nil)
+}
+
+// startWith is start with other options too.
+func startWith(t testing.TB, edit func(*app.Config), more func(*app.Options)) *node {
+	t.Helper()
 	n := &node{t: t, ended: make(chan error, 1), log: &lockedBuffer{}}
 	var err error
 	if n.double, err = fcm.New(fcm.Options{}); err != nil {
@@ -62,7 +68,11 @@ func start(t testing.TB, edit func(*app.Config)) *node {
 	if c.Database.URL == "" && c.DataDir == "" {
 		c.Database.URL = dbtest.Pool(t).Config().ConnString()
 	}
-	n.app, err = app.Open(t.Context(), c, options(t, n.log))
+	o := options(t, n.log)
+	if more != nil {
+		more(&o)
+	}
+	n.app, err = app.Open(t.Context(), c, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +186,9 @@ func (n *node) enrolled(behave phone.Behaviour) (*phone.Phone, phone.Account) {
 func (n *node) enrolledAs(o phone.Options) (*phone.Phone, phone.Account) {
 	n.t.Helper()
 	ctx := n.t.Context()
-	o.Push = n.double
+	if o.Push == nil {
+		o.Push = n.double
+	}
 	p := phone.New(o)
 	n.t.Cleanup(p.Close)
 	b := n.browser(nil)

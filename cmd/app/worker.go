@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"countersign/core/mail"
@@ -36,20 +35,32 @@ func (a *App) NewSetupPath(ctx context.Context) (string, error) {
 	return "/if/setup/" + token + "/", nil
 }
 
-// CheckPush tries the push credentials of the settings; configured is false when there are none.
-func CheckPush(ctx context.Context, c Config) (configured bool, err error) {
+// PushCheck is what trying one push channel came to.
+type PushCheck struct {
+	Channel string
+	Err     error
+}
+
+// CheckPush tries the credentials of each push channel of the settings that has any. The channels that need none are not
+// among them.
+func CheckPush(ctx context.Context, c Config) ([]PushCheck, error) {
 	all, err := channels(c, nil)
-	if err != nil || len(all) == 0 {
-		return false, err
+	if err != nil {
+		return nil, err
 	}
+	var out []PushCheck
 	for _, channel := range all {
-		if f, ok := channel.(*fcm.Channel); ok {
-			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-			err = errors.Join(err, f.Check(ctx))
-			cancel()
+		tried, ok := channel.(interface {
+			Check(ctx context.Context) error
+		})
+		if !ok || channel.Name() == fcm.NameInstallation { // the same credentials as fcm
+			continue
 		}
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		out = append(out, PushCheck{channel.Name(), tried.Check(ctx)})
+		cancel()
 	}
-	return true, err
+	return out, nil
 }
 
 // CheckMail tries the mail server of the settings; configured is false when there is none.

@@ -41,6 +41,7 @@
 //
 // # Addresses
 //
-// An address is a registration token. FCM is moving to Firebase installation ids, which this version of the SDK
-// cannot send to.
+// An address of the channel "fcm" is a registration token, one of "fcm:fid" (Channel.Installations) a Firebase installation
+// id, to which FCM is moving. The SDK can send to those from version 4.21 on, whose requirements do not build with ours; so
+// the SDK is given the id as a token, and the transport below it writes the target as FCM wants it.
 package fcm

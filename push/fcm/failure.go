@@ -126,10 +126,11 @@ func (a answer) words(status string) string {
 // message is: it would keep good addresses from working too.
 func (a answer) aboutToken() bool {
 	if len(a.fields) == 0 {
-		return strings.Contains(strings.ToLower(a.message), "registration token")
+		said := strings.ToLower(a.message)
+		return strings.Contains(said, "registration token") || strings.Contains(said, "installation id")
 	}
 	for _, f := range a.fields {
-		if f != "message.token" {
+		if f != "message.token" && f != "message.fid" {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -17,8 +18,14 @@ import (
 	"countersign/push"
 )
 
-// Name is the channel's name.
-const Name = "fcm"
+// The names of the channels: by registration token, and by Firebase installation id.
+const (
+	Name             = "fcm"
+	NameInstallation = "fcm:fid"
+)
+
+// installationForm is a Firebase installation id: 17 bytes in base64url, of which the first four bits are 0111.
+var installationForm = regexp.MustCompile(`^[cdef][A-Za-z0-9_-]{21}$`)
 
 // DefaultBaseURL is Google's own service.
 const DefaultBaseURL = "https://fcm.googleapis.com/v1"
@@ -42,6 +49,8 @@ type Channel struct {
 	client *messaging.Client
 	tokens *tokens
 	now    func() time.Time
+
+	installations bool // addresses are installation ids
 }
 
 var _ push.Channel = (*Channel)(nil)
@@ -112,8 +121,28 @@ func absolute(raw string) error {
 	return nil
 }
 
-// Name is "fcm".
-func (c *Channel) Name() string { return Name }
+// Installations is the channel to the same project whose addresses are Firebase installation ids.
+func (c *Channel) Installations() *Channel {
+	other := *c
+	other.installations = true
+	return &other
+}
+
+// Name is "fcm", or "fcm:fid" with installation ids.
+func (c *Channel) Name() string {
+	if c.installations {
+		return NameInstallation
+	}
+	return Name
+}
+
+// CheckAddress says what is wrong with an address; a registration token is Google's alone to judge.
+func (c *Channel) CheckAddress(address string) error {
+	if c.installations && !installationForm.MatchString(address) {
+		return errors.New("a Firebase installation id is 22 characters of base64url that begin with c, d, e or f")
+	}
+	return nil
+}
 
 // Send makes one attempt, or two when the first found the access token refused. Its error is a *push.Error by the
 // table in the package comment.
@@ -123,6 +152,9 @@ func (c *Channel) Send(ctx context.Context, m push.Message) error {
 	}
 	if m.TTL < 0 {
 		return &push.Error{Reason: push.Expired, Permanent: true}
+	}
+	if err := c.CheckAddress(m.Address); err != nil {
+		return &push.Error{Reason: push.InvalidAddress, Permanent: true, Cause: err}
 	}
 	return c.call(ctx, m, c.client.Send)
 }
@@ -147,7 +179,11 @@ func (c *Channel) call(
 ) error {
 	once, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	id, err := send(context.WithValue(once, stopKey{}, stop), c.message(m))
+	within := context.WithValue(once, stopKey{}, stop)
+	if c.installations {
+		within = context.WithValue(within, installationKey{}, true)
+	}
+	id, err := send(within, c.message(m))
 	if once.Err() != nil && ctx.Err() == nil {
 		err = context.Cause(once)
 	}

@@ -1,6 +1,7 @@
 package fcm
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -40,26 +41,63 @@ func TestSuite(t *testing.T) {
 		"apns.payload.aps.interruption-level":        "time-sensitive",
 		"apns.headers.apns-expiration":               "1700000060",
 	}
-	pushtest.Run(t, func(t *testing.T) pushtest.Fixture {
-		g := startDouble(t)
-		c := g.channel(func(c *Config) { c.Now = func() time.Time { return time.Unix(1_700_000_000, 0) } })
-		return pushtest.Fixture{
-			Channel: c, Address: token, Reasons: all,
-			Secrets: []string{"access-token-1", "PRIVATE KEY", strings.SplitN(string(c.tokens.conf.PrivateKey), "\n", 3)[1]},
-			Answer: func(r push.Reason, pause time.Duration) {
-				say := words[r]
-				if pause > 0 {
-					say = say.after(seconds(pause))
-				}
-				g.set(func() { g.say = say })
-			},
-			Hang: func() <-chan struct{} { return g.hang("/v1/projects/" + project + "/messages:send") },
-			Sent: func() [][]byte {
-				g.mu.Lock()
-				defer g.mu.Unlock()
-				return append([][]byte(nil), g.sent...)
-			},
-			Fixed: func(path, value string) bool { return fixed[path] == value },
-		}
-	})
+	for name, address := range map[string]string{Name: token, NameInstallation: installation} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pushtest.Run(t, func(t *testing.T) pushtest.Fixture {
+				return fixture(t, address, words, all, fixed)
+			})
+		})
+	}
+}
+
+// installation is a Firebase installation id.
+const installation = "cJvq4Tn3Q1u6zV9xY2wR5s"
+
+func fixture(t *testing.T, address string, words map[push.Reason]reply, all []push.Reason, fixed map[string]string) pushtest.Fixture {
+	g := startDouble(t)
+	c := g.channel(func(c *Config) { c.Now = func() time.Time { return time.Unix(1_700_000_000, 0) } })
+	if address == installation {
+		c = c.Installations()
+	}
+	return pushtest.Fixture{
+		Channel: c, Address: address, Reasons: all,
+		Secrets: []string{"access-token-1", "PRIVATE KEY", strings.SplitN(string(c.tokens.conf.PrivateKey), "\n", 3)[1]},
+		Answer: func(r push.Reason, pause time.Duration) {
+			say := words[r]
+			say.body = strings.ReplaceAll(say.body, token, address)
+			if pause > 0 {
+				say = say.after(seconds(pause))
+			}
+			g.set(func() { g.say = say })
+		},
+		Hang: func() <-chan struct{} { return g.hang("/v1/projects/" + project + "/messages:send") },
+		Sent: func() [][]byte {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return append([][]byte(nil), g.sent...)
+		},
+		Fixed: func(path, value string) bool { return fixed[path] == value },
+	}
+}
+
+// G14: an installation id is the target that FCM calls fid, and what is none is not sent.
+func TestInstallations(t *testing.T) {
+	t.Parallel()
+	g := startDouble(t)
+	c := g.channel(nil).Installations()
+	m := message()
+	m.Address = installation
+	if err := c.Send(t.Context(), m); err != nil || c.Name() != NameInstallation {
+		t.Fatal(err)
+	}
+	var target struct{ Token, FID string }
+	sent, _ := g.first()
+	if err := json.Unmarshal([]byte(sent), &target); err != nil || target.FID != installation || target.Token != "" {
+		t.Errorf("sent %s, %v", sent, err)
+	}
+	m.Address = token
+	if e := refused(t, c.Send(t.Context(), m)); e.Reason != push.InvalidAddress || len(g.sent) != 1 {
+		t.Errorf("a registration token: %v", e)
+	}
 }

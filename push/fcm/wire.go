@@ -3,6 +3,7 @@ package fcm
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"time"
@@ -14,6 +15,9 @@ const maxAnswer = 64 << 10
 // stopKey is the context key of the function that ends the SDK's loop of retries.
 type stopKey struct{}
 
+// installationKey is the context key of a send whose target is an installation id.
+type installationKey struct{}
+
 // wire is the transport below the SDK: it adds the access token and keeps the SDK from retrying.
 type wire struct {
 	base   http.RoundTripper
@@ -21,6 +25,12 @@ type wire struct {
 }
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Context().Value(installationKey{}) != nil {
+		var err error
+		if r, err = toInstallation(r); err != nil {
+			return nil, err
+		}
+	}
 	resp, err := w.authorized(r)
 	if err != nil {
 		if stop, ok := r.Context().Value(stopKey{}).(context.CancelCauseFunc); ok {
@@ -36,6 +46,35 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		io.Closer
 	}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
 	return resp, nil
+}
+
+// toInstallation is the request with its target as "fid" in place of "token", which is all that this version of the SDK has.
+func toInstallation(r *http.Request) (*http.Request, error) {
+	text, err := io.ReadAll(r.Body)
+	_ = r.Body.Close() // read to its end
+	if err != nil {
+		return nil, err
+	}
+	var doc, message map[string]json.RawMessage
+	if err := json.Unmarshal(text, &doc); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(doc["message"], &message); err != nil {
+		return nil, err
+	}
+	message["fid"] = message["token"]
+	delete(message, "token")
+	if doc["message"], err = json.Marshal(message); err != nil {
+		return nil, err
+	}
+	if text, err = json.Marshal(doc); err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+	r.Body, err = r.GetBody()
+	r.ContentLength = int64(len(text))
+	return r, err
 }
 
 // authorized sends the request with an access token, and once more with a new one when the first was refused.

@@ -28,6 +28,7 @@ const (
 
 type commands struct {
 	FCM     fcmCmd     `cmd:"" name:"fcm" help:"Serve a double of Firebase Cloud Messaging."`
+	WebPush webpushCmd `cmd:"" name:"webpush" help:"Serve a double of a Web Push service, as browsers and UnifiedPush use."`
 	Phone   phoneCmd   `cmd:"" help:"Serve a phone as a web page, for a person to hold."`
 	Run     runCmd     `cmd:"" help:"Log in many users, each answered by a phone, at a fixed rate; measure and check."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -25,10 +25,15 @@ const (
 	callLimit   = 15 * time.Second
 )
 
-// Source is where pushes come from: [fcm.Double] in process, [fcm.Client] from another one.
+// Source is where pushes come from: a double of a push service in process, or [fcm.Client] from another one.
 type Source interface {
 	Register(ctx context.Context, address string) (string, error)
 	Subscribe(ctx context.Context, address string) (<-chan fcm.Message, error)
+}
+
+// namer is a Source whose addresses are told to servers in a form of its own; others are registration tokens.
+type namer interface {
+	PushKey(address string) wire.PushKey
 }
 
 // Options of a Phone. All are optional.
@@ -234,8 +239,12 @@ func (p *Phone) sendAddress(ctx context.Context, a Account) error {
 	if address == "" {
 		return nil
 	}
+	key := wire.PushKey{FirebaseKey: address}
+	if n, ok := p.o.Push.(namer); ok {
+		key = n.PushKey(address)
+	}
 	err := p.step(StepAddress, "", a.Device, func() error {
-		return p.call(ctx, a, wire.ActionPushKey, wire.PushKey{FirebaseKey: address}, nil)
+		return p.call(ctx, a, wire.ActionPushKey, key, nil)
 	})
 	if err != nil {
 		return fmt.Errorf("tell push address: %w", err)

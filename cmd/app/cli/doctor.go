@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"countersign/cmd/app"
 	"countersign/core/db"
+	"countersign/push/apns"
+	"countersign/push/fcm"
 )
 
 type doctorCmd struct{ server }
@@ -50,19 +51,36 @@ func (d *doctorCmd) Run(e *env) error {
 			say("stopping the managed PostgreSQL", managed.Stop(context.WithoutCancel(e.ctx)), "")
 		}
 	}
-	ctx, cancel := context.WithTimeout(e.ctx, 15*time.Second)
-	defer cancel()
-	configured, err := app.CheckPush(ctx, c)
-	if !configured && err == nil {
-		_, _ = fmt.Fprintln(e.out, "note  push: no Firebase credentials (push.fcm.credentials_file), so phones are not rung; those that can fetch still see what waits.")
-	} else {
-		say("push", err, "The service account needs the role Firebase Cloud Messaging API Admin, and the API must be switched on.")
-	}
+	d.push(e, c, say)
 	d.mail(e, c, say)
 	if bad {
 		return errSilent
 	}
 	return nil
+}
+
+// pushHelp says what to do when a channel's credentials are refused.
+var pushHelp = map[string]string{
+	fcm.Name:  "The service account needs the role Firebase Cloud Messaging API Admin, and the API must be switched on.",
+	apns.Name: "Look at push.apns: the key may be for another team, topic or environment (push.apns.url).",
+}
+
+// push tries the credentials of the push channels that have any.
+func (*doctorCmd) push(e *env, c app.Config, say func(what string, err error, help string)) {
+	tried, err := app.CheckPush(e.ctx, c)
+	if err != nil {
+		say("push", err, "docs/push.md says how each channel is set up.")
+		return
+	}
+	for _, one := range tried {
+		say("push by "+one.Channel, one.Err, pushHelp[one.Channel])
+	}
+	if len(tried) == 0 {
+		_, _ = fmt.Fprintln(e.out, "note  push: no Firebase credentials (push.fcm.credentials_file) nor Apple's (push.apns.key_file): phones that know neither Web Push nor UnifiedPush are not rung; those that can fetch still see what waits.")
+	}
+	if c.PushContact() == "" {
+		_, _ = fmt.Fprintln(e.out, "note  push: no contact (push.webpush.contact, or mail.from), without which Apple's browsers are not rung.")
+	}
 }
 
 // mail tries the mail server: the connection, its protection, the password.
