@@ -2,6 +2,7 @@ package mobile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -55,7 +56,10 @@ func (s *Service) Mount(a *api.API) {
 	}
 	api.Handle(a, enrol, s.enrol)
 	status := op("POST", wire.ActionStatus, "Check enrollment status")
-	status.Query = []api.Parameter{{Name: "wait", Type: "integer", Description: "Seconds to hold the answer while the status is waiting, at most 25."}}
+	status.Query = []api.Parameter{
+		{Name: "wait", Type: "integer", Description: "Seconds to hold the answer while the status is waiting, at most 25."},
+		{Name: "progress", Description: "With wait: hold the answer only while the progress is this."},
+	}
 	api.Handle(a, status, s.enrolmentStatus)
 	api.Handle(a, op("POST", wire.ActionPushKey, "Called by the phone whenever the push key changes"), s.setPushKey)
 	api.Handle(a, op("POST", wire.ActionCheckIn, "Check in data about a device"), s.checkIn)
@@ -75,6 +79,7 @@ func (s *Service) Mount(a *api.API) {
 	socket := op("GET", wire.ActionSocket, "A WebSocket on which the phone hears what waits for its answer. See the guide for phone apps.")
 	socket.Status = http.StatusSwitchingProtocols
 	a.Raw(socket, s.connect)
+	s.mountCodes(a)
 }
 
 // enrol confirms a device with its one-time token and gives it the token that it uses from now on.
@@ -107,6 +112,7 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 	if err := s.spend(ctx, proof); err != nil {
 		return wire.EnrollmentCallback{}, err
 	}
+	var e enrollment
 	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		// Whoever deletes the one-time token is the one who enrols.
 		tag, err := tx.Exec(ctx, `DELETE FROM mobile_tokens WHERE token_hash = $1 AND purpose = 'enrollment'`, hashToken(token))
@@ -130,6 +136,12 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		if err := keys.keep(ctx, tx, device, nil); err != nil {
 			return err
 		}
+		// The enrolment is over; who waits for it is told.
+		e = enrollment{device: device}
+		err = tx.QueryRow(ctx, `DELETE FROM mobile_enrollments WHERE device = $1 RETURNING browser_node, phone_node`, device).Scan(&e.browserNode, &e.phoneNode)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("end enrolment: %w", db.Fault(err))
+		}
 		return s.Events.Emit(ctx, tx, event.Event{
 			Action: event.ModelCreated, App: app, User: &owner,
 			Context: map[string]any{"model": deviceRef(device, name), "platform": in.Info.Platform, "app_version": in.Info.AppVersion, "signs": keys.uses()},
@@ -138,7 +150,7 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 	if err != nil {
 		return wire.EnrollmentCallback{}, err
 	}
-	s.waiters.wake(device)
+	s.wakeEnrollment(&e)
 	return reply, nil
 }
 
@@ -167,21 +179,27 @@ func (s *Service) enrolmentStatus(ctx context.Context, r *api.Request, _ api.Non
 	if n, err := strconv.Atoi(r.Query().Get("wait")); err == nil && n > 0 {
 		hold = min(time.Duration(n)*time.Second, statusHold)
 	}
+	seen := wire.Progress(r.Query().Get("progress"))
 	wake, cancel := s.waiters.subscribe(device)
 	defer cancel()
+	if hold > 0 {
+		if err := s.awaited(ctx, device, r.HTTP.Header.Get("Authorization") != ""); err != nil {
+			return wire.EnrollmentStatus{}, err
+		}
+	}
 	timer := time.NewTimer(hold)
 	defer timer.Stop()
 	for {
-		confirmed, known, err := s.confirmed(ctx, s.Pool, device)
+		at, err := s.underway(ctx, s.Pool, device)
 		switch {
 		case err != nil:
 			return wire.EnrollmentStatus{}, err
-		case !known:
+		case at.Progress == "":
 			return wire.EnrollmentStatus{}, fault.Missing()
-		case confirmed:
-			return wire.EnrollmentStatus{Status: wire.Success}, nil
-		case hold == 0:
-			return wire.EnrollmentStatus{Status: wire.Waiting}, nil
+		case at.Progress == wire.Confirmed:
+			return wire.EnrollmentStatus{Status: wire.Success, Progress: at.Progress}, nil
+		case hold == 0 || seen != "" && seen != at.Progress:
+			return wire.EnrollmentStatus{Status: wire.Waiting, Progress: at.Progress}, nil
 		}
 		select {
 		case <-wake:
@@ -191,6 +209,19 @@ func (s *Service) enrolmentStatus(ctx context.Context, r *api.Request, _ api.Non
 			return wire.EnrollmentStatus{}, ctx.Err()
 		}
 	}
+}
+
+// awaited says that this node holds a request about an enrolment, of the phone or of the page, so that other nodes can wake it.
+func (s *Service) awaited(ctx context.Context, device uuid.UUID, phone bool) error {
+	column := "browser_node"
+	if phone {
+		column = "phone_node"
+	}
+	_, err := s.Pool.Exec(ctx, `UPDATE mobile_enrollments SET `+column+` = $2 WHERE device = $1 AND `+column+` IS DISTINCT FROM $2`, device, s.Bus.Node())
+	if err != nil {
+		return fmt.Errorf("wait for enrolment: %w", db.Fault(err))
+	}
+	return nil
 }
 
 func (s *Service) setPushKey(ctx context.Context, r *api.Request, in wire.PushKey) (api.None, error) {

@@ -77,12 +77,14 @@ func (k phoneKeys) uses() []string {
 // that the phone has the private ones. proof is that of the request, not yet used up; nil keys and proof: a stock phone.
 func (s *Service) bring(ctx context.Context, r *api.Request, in *wire.EnrollmentKeys, token string, device uuid.UUID) (keys phoneKeys, proof []byte, err error) {
 	var demanded Accepted
-	err = s.Pool.QueryRow(ctx, `SELECT `+acceptedSQL+` FROM mobile_devices d LEFT JOIN stages s ON s.stage_uuid = d.stage WHERE d.uuid = $1`, device).Scan(&demanded)
+	var redeemed bool
+	err = s.Pool.QueryRow(ctx, `SELECT `+acceptedSQL+`, EXISTS (SELECT FROM mobile_enrollments e WHERE e.device = d.uuid AND e.redeemed IS NOT NULL)
+		FROM mobile_devices d LEFT JOIN stages s ON s.stage_uuid = d.stage WHERE d.uuid = $1`, device).Scan(&demanded, &redeemed)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read stage of device: %w", db.Fault(err))
 	}
 	if in == nil {
-		if demanded != AcceptBearer {
+		if demanded != AcceptBearer || redeemed { // no stock phone knows of codes
 			return nil, nil, fault.Field("keys", "required", "Only phones that sign their answers may be added here. Update the app.")
 		}
 		return nil, nil, nil

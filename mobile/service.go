@@ -69,6 +69,7 @@ type Service struct {
 	ticketKey   []byte // makes the tickets of sockets
 	serverKey   serverKey
 	nonceKey    []byte // makes the nonces of proofs
+	codes       *secret.MAC
 	unsubscribe []func()
 }
 
@@ -96,6 +97,7 @@ func New(o Options) *Service {
 	s := &Service{
 		Options: o, waiters: newWaiters(), audience: newAudience(), crowd: newCrowd(), browsers: browser.New(o.Keeper),
 		upgrader: newUpgrader(), ticketKey: o.Keeper.Derive("mobile socket ticket"), nonceKey: o.Keeper.Derive("mobile proof nonce"),
+		codes: o.Keeper.MAC("mobile enrolment code"),
 	}
 	s.unsubscribe = []func(){
 		o.Bus.Subscribe(topic, func(payload string) {

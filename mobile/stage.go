@@ -2,14 +2,17 @@ package mobile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"countersign/authenticators"
+	"countersign/authenticators/qr"
 	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/resource"
@@ -43,12 +46,17 @@ type Row struct {
 // SchemaName is the component's name.
 func (Row) SchemaName() string { return "AuthenticatorMobileStage" }
 
-// Challenge shows the QR code.
+// Challenge shows the QR codes, as data URIs: one of the payload, for an app, and one of the link, for a phone's camera. There
+// is no link any more once a phone has opened it.
 type Challenge struct {
 	flows.WithUser
-	Payload wire.Payload `json:"payload" api:"required"`
-	QRCode  string       `json:"qr_code,omitempty"` // an image of the payload, as a data URI
-	Expires time.Time    `json:"expires,omitzero"`
+	Payload  wire.Payload  `json:"payload" api:"required"`
+	QRCode   string        `json:"qr_code,omitempty"`
+	Link     string        `json:"link,omitempty" doc:"What a phone opens to enrol in its browser."`
+	QRLink   string        `json:"qr_link,omitempty"`
+	Code     string        `json:"code,omitempty" doc:"The code of the link, for typing."`
+	Expires  time.Time     `json:"expires,omitzero"`
+	Progress wire.Progress `json:"progress,omitempty"`
 }
 
 // SchemaName is the component's name.
@@ -72,7 +80,7 @@ type Stage struct {
 // enrolment is what the plan keeps.
 type enrolment struct {
 	Device  uuid.UUID `json:"device"`
-	Sealed  []byte    `json:"sealed"` // the one-time token: a reload shows it again
+	Sealed  []byte    `json:"sealed"` // the one-time token and the code, parted by a space: a reload shows them again
 	Expires time.Time `json:"expires"`
 }
 
@@ -110,14 +118,16 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 	if _, err := run.State(&e); err != nil {
 		return flows.Outcome{}, err
 	}
+	var at underway
 	if e.Device != uuid.Nil {
-		confirmed, known, err := s.confirmed(ctx, run.DB(), e.Device)
-		switch {
-		case err != nil:
+		var err error
+		if at, err = s.underway(ctx, run.DB(), e.Device); err != nil {
 			return flows.Outcome{}, err
-		case confirmed:
+		}
+		switch at.Progress {
+		case wire.Confirmed:
 			return flows.Next(), nil
-		case !known: // collected meanwhile
+		case "": // collected meanwhile
 			e = enrolment{}
 		}
 	}
@@ -136,28 +146,63 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 		run.Queue(`INSERT INTO mobile_devices (uuid, user_id, stage, name, push_channel, enrollment_session, created)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`, e.Device, u.ID, st.id, "Phone", s.Channel, run.Session.UUID, run.Now())
 	}
-	token, err := s.Keeper.Open(e.Sealed, planned(e.Device))
-	if err != nil || !run.Now().Before(e.Expires) { // none yet, over, or sealed with a key that is gone: a new one
-		token = []byte(secret.Token(tokenLength))
-		e.Sealed, e.Expires = s.Keeper.Seal(token, planned(e.Device)), run.Now().Add(enrollmentWindow)
-		run.Queue(`DELETE FROM mobile_tokens WHERE device = $1`, e.Device)
-		run.Queue(`INSERT INTO mobile_tokens (token_hash, device, purpose, created, expires) VALUES ($1, $2, $3, $4, $5)`,
-			hashToken(string(token)), e.Device, purposeEnrollment, run.Now(), e.Expires)
-		if err := run.SetState(e); err != nil {
+	token, code, ok := s.shown(e)
+	if !ok || !run.Now().Before(e.Expires) { // none yet, over, or sealed with a key that is gone: new ones
+		var err error
+		if token, code, err = s.invite(run, &e); err != nil {
 			return flows.Outcome{}, err
 		}
+		at = underway{wire.Shown}
 	}
-	c := &Challenge{
-		Payload: wire.Payload{URL: run.BaseURL, Device: e.Device.String(), Token: string(token)},
-		Expires: e.Expires,
-	}
-	c.Component = Component
-	image, err := qrCode(c.Payload)
+	c, err := challenge(run.BaseURL, e, token, code, at)
 	if err != nil {
 		return flows.Outcome{}, err
 	}
-	c.QRCode = image
 	return flows.Show(c), nil
+}
+
+// shown opens the token and the code that an enrolment shows.
+func (s *Service) shown(e enrolment) (token, code string, ok bool) {
+	plain, err := s.Keeper.Open(e.Sealed, planned(e.Device))
+	if err != nil {
+		return "", "", false
+	}
+	return strings.Cut(string(plain), " ")
+}
+
+// invite makes a new token and a new code for the device of an enrolment; those before are dead, and whoever has them.
+func (s *Service) invite(run *flows.Run, e *enrolment) (token, code string, err error) {
+	code, hash, err := s.newCode()
+	if err != nil {
+		return "", "", err
+	}
+	token = secret.Token(tokenLength)
+	e.Sealed, e.Expires = s.Keeper.Seal([]byte(token+" "+code), planned(e.Device)), run.Now().Add(enrollmentWindow)
+	run.Queue(`DELETE FROM mobile_tokens WHERE device = $1`, e.Device)
+	run.Queue(`INSERT INTO mobile_tokens (token_hash, device, purpose, created, expires) VALUES ($1, $2, $3, $4, $5)`,
+		hashToken(token), e.Device, purposeEnrollment, run.Now(), e.Expires)
+	run.Queue(`INSERT INTO mobile_enrollments (device, code_hash, expires) VALUES ($1, $2, $3) ON CONFLICT (device) DO UPDATE
+		SET code_hash = excluded.code_hash, expires = excluded.expires, redeemed = NULL, contested = NULL`, e.Device, hash, e.Expires)
+	return token, code, run.SetState(*e)
+}
+
+// challenge shows an enrolment as far as it is.
+func challenge(base string, e enrolment, token, code string, at underway) (*Challenge, error) {
+	c := &Challenge{
+		Payload: wire.Payload{URL: base, Device: e.Device.String(), Token: token},
+		Expires: e.Expires, Progress: at.Progress,
+	}
+	c.Component = Component
+	text, err := json.Marshal(c.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("encode QR payload: %w", err)
+	}
+	if c.QRCode, err = qr.Image(string(text)); err != nil || at.Progress != wire.Shown {
+		return c, err
+	}
+	c.Link, c.Code = wire.Link(base, code), wire.ShowCode(code)
+	c.QRLink, err = qr.Image(c.Link)
+	return c, err
 }
 
 // Answer passes once the phone has called in.
@@ -171,26 +216,30 @@ func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer
 		return flows.Outcome{}, err
 	}
 	if e.Device != uuid.Nil {
-		confirmed, _, err := st.service.confirmed(ctx, run.DB(), e.Device)
+		at, err := st.service.underway(ctx, run.DB(), e.Device)
 		if err != nil {
 			return flows.Outcome{}, err
 		}
-		if confirmed {
+		if at.Progress == wire.Confirmed {
 			return flows.Next(), nil
 		}
 	}
 	return flows.Soft(nil), nil
 }
 
-func (s *Service) confirmed(ctx context.Context, q db.Querier, device uuid.UUID) (confirmed, known bool, err error) {
-	err = q.QueryRow(ctx, `SELECT confirmed FROM mobile_devices WHERE uuid = $1`, device).Scan(&confirmed)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, false, nil
+// underway is how far an enrolment is; "" where there is none, or none any more.
+type underway struct {
+	wire.Progress
+}
+
+func (s *Service) underway(ctx context.Context, q db.Querier, device uuid.UUID) (underway, error) {
+	var p underway
+	err := q.QueryRow(ctx, `SELECT CASE WHEN d.confirmed THEN 'confirmed' WHEN e.contested IS NOT NULL THEN 'contested' WHEN e.redeemed IS NOT NULL THEN 'opened' ELSE 'shown' END
+		FROM mobile_devices d LEFT JOIN mobile_enrollments e ON e.device = d.uuid WHERE d.uuid = $1`, device).Scan(&p.Progress)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return p, fmt.Errorf("read enrolment: %w", db.Fault(err))
 	}
-	if err != nil {
-		return false, false, fmt.Errorf("read device: %w", db.Fault(err))
-	}
-	return confirmed, true, nil
+	return p, nil
 }
 
 // planned names the place of a token in a plan to the keeper.
@@ -225,6 +274,9 @@ func (s *Service) CleanUp(ctx context.Context) error {
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM mobile_proofs WHERE expires < $1`, now); err != nil {
 			return fmt.Errorf("collect proofs: %w", db.Fault(err))
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM mobile_code_tries WHERE since < $1`, now.Add(-codeWindow)); err != nil {
+			return fmt.Errorf("collect tries of codes: %w", db.Fault(err))
 		}
 		if _, err := tx.Exec(ctx, `UPDATE mobile_transactions SET status = 'expired' WHERE status = 'wait' AND expires < $1`, now); err != nil {
 			return fmt.Errorf("expire prompts: %w", db.Fault(err))

@@ -78,9 +78,29 @@ func (Status) Enum() []string { return []string{string(Success), string(Waiting)
 // SchemaName is the component's name in the API document.
 func (Status) SchemaName() string { return "StatusEnum" }
 
+// Progress says more exactly how far an enrolment is.
+type Progress string
+
+// The steps of an enrolment, in their order.
+const (
+	Shown     Progress = "shown"     // the page shows codes
+	Opened    Progress = "opened"    // a phone has exchanged the code of the link
+	Contested Progress = "contested" // that code came a second time: two phones have seen it
+	Confirmed Progress = "confirmed"
+)
+
+// Enum lists the values of Progress for the API document.
+func (Progress) Enum() []string {
+	return []string{string(Shown), string(Opened), string(Contested), string(Confirmed)}
+}
+
+// SchemaName is the component's name in the API document.
+func (Progress) SchemaName() string { return "MobileDeviceEnrollmentProgressEnum" }
+
 // EnrollmentStatus is the reply to enrollment_status.
 type EnrollmentStatus struct {
-	Status Status `json:"status" api:"required"`
+	Status   Status   `json:"status" api:"required"`
+	Progress Progress `json:"progress,omitempty"`
 }
 
 // SchemaName is the component's name in the API document.
