@@ -67,6 +67,7 @@ func (s *Service) Mount(a *api.API) {
 	response.NotFound = true
 	api.Handle(a, response, s.receiveResponse)
 	s.mountChannels(a)
+	s.mountTransfer(a, op)
 	api.Handle(a, op("POST", wire.ActionRotate, "Change the keys of the phone"), s.rotateKeys)
 	pending := op("GET", wire.ActionPending, "What waits for this phone's answer. For phones that say in info.others that they can fetch.")
 	pending.ID = "authenticators_mobile_pending_retrieve"
@@ -113,6 +114,7 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		return wire.EnrollmentCallback{}, err
 	}
 	var e enrollment
+	var moves *arrival
 	err = db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		// Whoever deletes the one-time token is the one who enrols.
 		tag, err := tx.Exec(ctx, `DELETE FROM mobile_tokens WHERE token_hash = $1 AND purpose = 'enrollment'`, hashToken(token))
@@ -122,19 +124,33 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		if tag.RowsAffected() == 0 {
 			return errToken
 		}
+		if moves, err = s.arrive(ctx, tx, device, keys != nil); err != nil {
+			return err
+		}
 		name := clip(in.Info.Hostname, maxName)
 		var owner event.User
-		err = tx.QueryRow(ctx, `UPDATE mobile_devices d SET confirmed = true, name = $2, device_uid = $3, info = $4, can_fetch = $5, last_checkin = $6, signs = $7
+		err = tx.QueryRow(ctx, `UPDATE mobile_devices d SET confirmed = $8, name = $2, device_uid = $3, info = $4, can_fetch = $5, last_checkin = $6, signs = $7
 			FROM users u WHERE d.uuid = $1 AND NOT d.confirmed AND u.id = d.user_id RETURNING u.id, u.username, u.email`,
-			device, name, in.DeviceUID, in.Info, in.Info.CanFetch(), s.Now(), keys != nil).Scan(&owner.PK, &owner.Username, &owner.Email)
+			device, name, in.DeviceUID, in.Info, in.Info.CanFetch(), s.Now(), keys != nil, moves == nil).Scan(&owner.PK, &owner.Username, &owner.Email)
 		if err != nil {
 			return enrolFault(err)
 		}
-		if err := issue(ctx, tx, device, reply.Token, purposeDevice, nil); err != nil {
+		purpose := purposeDevice
+		if moves != nil {
+			purpose = purposeUnconfirmed
+		}
+		if err := issue(ctx, tx, device, reply.Token, purpose, nil); err != nil {
 			return err
 		}
 		if err := keys.keep(ctx, tx, device, nil); err != nil {
 			return err
+		}
+		if moves != nil {
+			reply.Fingerprint = wire.Fingerprint(device.String(), keys[wire.UsePossession].Thumbprint, keys[wire.UseVerification].Thumbprint)
+			if _, err := tx.Exec(ctx, `UPDATE mobile_enrollments SET fingerprint = $2 WHERE device = $1`, device, reply.Fingerprint); err != nil {
+				return fmt.Errorf("keep fingerprint: %w", db.Fault(err))
+			}
+			return s.tellTransfer(ctx, tx, owned{name, owner}, moves.old, device, "A new phone took the offer, and waits for approval.")
 		}
 		// The enrolment is over; who waits for it is told.
 		e = enrollment{device: device}
@@ -151,6 +167,9 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		return wire.EnrollmentCallback{}, err
 	}
 	s.wakeEnrollment(&e)
+	if moves != nil && moves.node != nil {
+		s.wake(*moves.node, device)
+	}
 	return reply, nil
 }
 
@@ -302,7 +321,7 @@ func (s *Service) receiveResponse(ctx context.Context, r *api.Request, in wire.R
 // mayAskStatus lets in the phone, by either token, and the browser session that started the enrolment.
 func (s *Service) mayAskStatus(ctx context.Context, r *api.Request, device uuid.UUID) error {
 	if r.HTTP.Header.Get("Authorization") != "" {
-		_, err := s.authenticateFor(ctx, r, purposeEnrollment, purposeDevice)
+		_, err := s.authenticateFor(ctx, r, purposeEnrollment, purposeUnconfirmed, purposeDevice)
 		return err
 	}
 	sess, err := s.Sessions.Load(ctx, r.HTTP)

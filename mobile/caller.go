@@ -51,7 +51,7 @@ const callerSQL = `WITH d AS (
 	FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id
 		LEFT JOIN mobile_keys k ON k.thumbprint = $4 AND k.device = d.uuid AND k.use = 'possession' AND (k.pending_until IS NULL OR k.pending_until > $3)
 	WHERE t.token_hash = $1 AND t.purpose = ANY($2) AND (t.expires IS NULL OR t.expires > $3) AND u.is_active
-		AND (d.confirmed OR t.purpose = 'enrollment') AND d.signs = ($4 <> '')
+		AND (d.confirmed OR t.purpose <> 'device') AND d.signs = ($4 <> '')
 ), p AS (
 	INSERT INTO mobile_proofs (proof_hash, expires) SELECT $5, $6 FROM d WHERE d.own AND $5::bytea IS NOT NULL
 	ON CONFLICT DO NOTHING RETURNING 1

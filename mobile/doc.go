@@ -22,6 +22,13 @@
 // are forgotten if it does not within ten minutes, so that no loss on the way leaves it without keys that are good. The
 // user-verification key changes by its own word alone.
 //
+// A phone moves to another one by a transfer, which the old one begins and, by the key that checks its owner, approves:
+//
+//	POST transfer/ ─▶ offered ─ enrollment_callback ─▶ arrived ─ approve_transfer/ ─▶ approved ─ overlap, or first use ─▶ the old one is removed
+//	                     └── ten minutes, DELETE, the old phone is removed ──┘ the new device is gone
+//
+// Until it is approved the new device is not confirmed, and its token is good for asking how it stands.
+//
 // # A prompt
 //
 //	                   ┌─ right item ────▶ accept ──▶ the login goes on

@@ -197,6 +197,15 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 			return nil, err
 		}
 	}
+	if t.changed {
+		wait, err := s.cooling(ctx, run.DB(), device)
+		if err != nil {
+			return nil, err
+		}
+		if wait > 0 {
+			return failure("cooldown", "The keys or the address of this phone changed a short time ago. It can be asked again in "+throttle.Pause(wait)+"; until then use another way."), nil
+		}
+	}
 	if q.Paused, err = s.paused(ctx, run, t, by); err != nil {
 		return nil, err
 	}

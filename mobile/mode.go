@@ -57,6 +57,9 @@ func (s Settings) attempts() int {
 
 // checkRow holds a stage's settings against each other.
 func checkRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) error {
+	if err := c.Row.checkTimes(); err != nil {
+		return err
+	}
 	return c.Row.checkAssurance()
 }
 

@@ -44,6 +44,7 @@ type target struct {
 	pendingUntil *time.Time
 	listening    *uuid.UUID // the node that holds the phone on a poll or a socket
 	asks         asker      // who asked it
+	changed      bool       // its keys or push address, within the longest cool-down
 	known        bool       // the user approved a login from this source before
 	history      []past
 	blocked      *time.Time // no phone of the user is asked before, as a prompt was reported
@@ -72,7 +73,7 @@ type aiming struct {
 const aimSQL = `SELECT d.user_id, d.name, d.push_channel, d.push_address, d.can_fetch, p.tx_id, p.node, p.expires, p.source, p.browser,
 		(SELECT true FROM mobile_transactions k WHERE k.user_id = d.user_id AND k.source = $2 AND k.status = 'accept' LIMIT 1) IS NOT NULL,
 		b.until, b.everywhere, h.places, h.statuses, h.sources, h.browsers, h.rings, h.rung, h.warned,
-		CASE WHEN d.listening_until > $4 THEN d.listening_node END
+		CASE WHEN d.listening_until > $4 THEN d.listening_node END, d.changed > $4 - interval '30 days'
 	FROM mobile_devices d LEFT JOIN mobile_transactions p ON p.device = d.uuid AND p.status = 'wait'
 		LEFT JOIN mobile_blocks b ON b.user_id = d.user_id
 		CROSS JOIN LATERAL (SELECT array_agg(ring) AS places, array_agg(status) AS statuses, array_agg(source) AS sources, array_agg(browser) AS browsers,
@@ -86,7 +87,7 @@ func (a *aiming) args() []any { return []any{a.device, a.source, remembered, a.n
 func (a *aiming) scan(row pgx.Row) error {
 	t := &target{device: a.device}
 	var source, browser *string
-	var everywhere *bool
+	var everywhere, changed *bool
 	var h struct {
 		places                      []int64
 		statuses, sources, browsers []string
@@ -95,7 +96,7 @@ func (a *aiming) scan(row pgx.Row) error {
 		warned                      []bool
 	}
 	err := row.Scan(&t.userID, &t.name, &t.channel, &t.address, &t.canFetch, &t.pending, &t.pendingNode, &t.pendingUntil, &source, &browser, &t.known,
-		&t.blocked, &everywhere, &h.places, &h.statuses, &h.sources, &h.browsers, &h.rings, &h.rung, &h.warned, &t.listening)
+		&t.blocked, &everywhere, &h.places, &h.statuses, &h.sources, &h.browsers, &h.rings, &h.rung, &h.warned, &t.listening, &changed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		a.done = true
 		return nil
@@ -103,6 +104,7 @@ func (a *aiming) scan(row pgx.Row) error {
 	if err != nil {
 		return err
 	}
+	t.changed = changed != nil && *changed
 	t.everywhere = everywhere != nil && *everywhere
 	t.history = make([]past, len(h.statuses))
 	for i := range t.history {
@@ -307,7 +309,7 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 // left, the last of them ends the prompt; where nothing is typed there is one. A prompt without items is one whose number is
 // typed, and what has not its form is no attempt.
 const answerSQL = `WITH d AS (
-	SELECT t.device, v.name, v.listening_node, u.id AS user_id, u.username, u.email
+	SELECT t.device, v.name, v.listening_node, v.replaces, u.id AS user_id, u.username, u.email
 	FROM mobile_tokens t JOIN mobile_devices v ON v.uuid = t.device JOIN users u ON u.id = v.user_id LEFT JOIN stages s ON s.stage_uuid = v.stage
 	WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $5) AND v.confirmed AND u.is_active
 		AND v.signs = ($14 <> 'bearer') AND (v.signs OR ` + acceptedSQL + ` = 'bearer')
@@ -331,7 +333,7 @@ const answerSQL = `WITH d AS (
 		jsonb_build_object('pk', d.user_id, 'username', d.username, 'email', d.email), $10, $11, $12, $13
 	FROM a, d
 )
-SELECT (SELECT device FROM d), EXISTS (SELECT FROM p), (SELECT listening_node FROM d), a.status, a.node, a.typed AND NOT a.approved, a.attempts_left
+SELECT (SELECT device FROM d), EXISTS (SELECT FROM p), (SELECT listening_node FROM d), (SELECT replaces FROM d), a.status, a.node, a.typed AND NOT a.approved, a.attempts_left
 	FROM (VALUES (1)) one LEFT JOIN a ON true`
 
 // decide takes a phone's answer, whose signature by holds where it has to have one. Errors: Denied for a token that is none,
@@ -350,14 +352,14 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 	}
 	now := s.Now()
 	hash := hashToken(token)
-	var owner, node, listening *uuid.UUID
+	var owner, node, listening, replaces *uuid.UUID
 	var status *string
 	var fresh bool
 	var mistyped *bool // or denied
 	var left *int
 	err = s.Pool.QueryRow(ctx, answerSQL, hash, device, tx, r.SelectedItem, now,
 		args[0], args[1], app, args[3], args[5], args[6], args[7], args[8], by.signed, by.proof, by.expires, actionWrong).
-		Scan(&owner, &fresh, &listening, &status, &node, &mistyped, &left)
+		Scan(&owner, &fresh, &listening, &replaces, &status, &node, &mistyped, &left)
 	switch {
 	case err != nil:
 		return fmt.Errorf("answer prompt: %w", db.Fault(err))
@@ -375,6 +377,9 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 		s.rouse(device, listening)
 		if *mistyped && *status != statusDeny {
 			return wrongNumber(*left)
+		}
+		if replaces != nil && *status == statusAccept {
+			s.firstUse(ctx, device, *replaces)
 		}
 		return nil
 	}

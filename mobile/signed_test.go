@@ -82,7 +82,7 @@ func (h *hand) enrol(keys *wire.EnrollmentKeys) error {
 	if err := json.Unmarshal([]byte(text), &reply); err != nil {
 		h.t.Fatal(err)
 	}
-	h.token = reply.Token
+	h.token, h.fingerprint = reply.Token, reply.Fingerprint
 	h.known, err = wire.ParseKey(reply.ServerKey)
 	return err
 }
@@ -284,7 +284,10 @@ type hand struct {
 	nonce    string
 	verifier *wire.Signer // nil: none
 	passkey  *wire.Authenticator
-	host     string // that the requests name; "" is the server's own
+
+	query       string // of requests that are not POST
+	fingerprint string // that the phone shows
+	host        string // that the requests name; "" is the server's own
 }
 
 // byHand enrols a phone that signs and gives its keys away.

@@ -34,6 +34,8 @@ type Settings struct {
 	TypedAttempts int        `json:"typed_attempts" api:"min=1,max=5" doc:"Wrong numbers that end a request where people type. Where they pick, the first wrong one does."`
 	Required      Assurance  `json:"required_assurance" doc:"What logins have to be worth; settings that give less are refused."`
 	Accepted      Accepted   `json:"accepted_answers" doc:"By what the answers of phones must be authenticated: their token, a signature, or one that needs a fingerprint, a face or a code."`
+	Overlap       string     `json:"transfer_overlap" doc:"How long a phone stays good after it has approved a new one in its place, as in hours=24."`
+	Cooldown      string     `json:"cooldown" doc:"How long a phone whose keys or push address changed is not asked where accepted_answers is signed_user_verified, as in hours=24."`
 }
 
 // Row is the stage in the API.
@@ -98,6 +100,7 @@ func (s *Service) StageKind() *flows.Kind {
 			New: func() Row {
 				return Row{Settings: Settings{
 					Mode: wire.NumberMatching3, Answer: AnswerByItem, TypedAttempts: defaultAttempts, Required: AssureAny, Accepted: AcceptBearer,
+					Overlap: "days=1", Cooldown: "hours=0",
 				}}
 			},
 			Validate: checkRow, Load: assureRows,
@@ -268,6 +271,9 @@ func (s *Service) CleanUp(ctx context.Context) error {
 			if err := s.Events.Emit(ctx, tx, e); err != nil {
 				return err
 			}
+		}
+		if err := s.collectTransfers(ctx, tx); err != nil {
+			return err
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM mobile_tokens WHERE expires < $1`, now); err != nil {
 			return fmt.Errorf("collect device tokens: %w", db.Fault(err))

@@ -19,8 +19,9 @@ import (
 
 // The purposes of a device's token.
 const (
-	purposeEnrollment = "enrollment"
-	purposeDevice     = "device"
+	purposeEnrollment  = "enrollment"
+	purposeUnconfirmed = "unconfirmed" // of a phone that has called in, and waits for somebody's word
+	purposeDevice      = "device"
 )
 
 // tokenLength is the length of a token, in letters and digits: 238 bits.

@@ -106,7 +106,7 @@ func seedFlows(ids map[string]uuid.UUID) []seedFlow {
 			designation: flows.StageConfiguration, requirement: flows.RequireAuthenticated,
 			stages: []seedStage{{0, MobileSetupFlow, "authenticatormobilestage", mobile.Settings{
 				ConfigureFlow: &mobileFlow, FriendlyName: &friendly, Mode: wire.NumberMatching3, Answer: mobile.AnswerByItem, TypedAttempts: 3,
-				Required: mobile.AssureAny, Accepted: mobile.AcceptBearer, CGWEndpoint: "localhost",
+				Required: mobile.AssureAny, Accepted: mobile.AcceptBearer, Overlap: "days=1", Cooldown: "hours=0", CGWEndpoint: "localhost",
 			}}},
 		},
 		{

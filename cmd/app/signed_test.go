@@ -41,8 +41,37 @@ func TestSigningPhone(t *testing.T) {
 	if result, err := n.browser(screen.Show).Login(ctx, "akadmin", adminPassword); err != nil || result.Outcome != browser.Approved {
 		t.Fatalf("with new keys: %v %+v\n%v", err, result, web.Timeline())
 	}
-	if got := n.call(http.MethodDelete, "/api/v3/authenticators/admin/mobile/"+its.Device+"/", adminToken, nil); got.status != http.StatusNoContent {
-		t.Fatalf("%d %s", got.status, got.body)
+	// The account moves to a new phone, which is a native one.
+	young := phone.New(phone.Options{Push: n.double, Signs: true, Verifies: true, Behaviour: phone.Approve(screen)})
+	t.Cleanup(young.Close)
+	code, err := web.Offer(ctx, its.Device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, err := young.EnrolFromQR(ctx, code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := web.Arrived(ctx, its.Device)
+	if err != nil || seen.Fingerprint != moved.Fingerprint || moved.Fingerprint == "" {
+		t.Fatalf("%+v %+v %v", seen, moved, err)
+	}
+	if err := web.Hand(ctx, its.Device, seen, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := young.Settle(ctx, moved.Device); err != nil {
+		t.Fatal(err)
+	}
+	for _, device := range []string{its.Device, moved.Device} {
+		if got := n.call(http.MethodDelete, "/api/v3/authenticators/admin/mobile/"+device+"/", adminToken, nil); got.status != http.StatusNoContent {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		if device == moved.Device {
+			break
+		}
+		if result, err := n.browser(screen.Show).Login(ctx, "akadmin", adminPassword); err != nil || result.Outcome != browser.Approved {
+			t.Fatalf("with the new phone: %v %+v\n%v", err, result, young.Timeline())
+		}
 	}
 	p, account := n.enrolledAs(phone.Options{Signs: true, Verifies: true, Behaviour: phone.Approve(screen)})
 	result, err := n.browser(screen.Show).Login(ctx, "akadmin", adminPassword)

@@ -58,6 +58,8 @@ func (e Enrollment) Validate() []Violation {
 type EnrollmentCallback struct {
 	Token     string          `json:"token" api:"required"`
 	ServerKey json.RawMessage `json:"server_key,omitempty"` // for a phone that signs: what it is shown is signed by this, a JWK
+	// Fingerprint is shown by the phone, and by what has to confirm it before the token is good: see [Fingerprint]. "": nothing has to.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // SchemaName is the component's name in the API document.

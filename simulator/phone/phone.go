@@ -78,8 +78,10 @@ type Account struct {
 	Device   string    `json:"device"` // the device's UUID at the server
 	UID      string    `json:"uid"`    // the phone's name for this enrolment
 	Enrolled time.Time `json:"enrolled"`
-	token    string
-	keys     *keys // of a phone that signs
+	// Fingerprint is on the screen until somebody confirms the account, who sees it too: see [Phone.Settle]. "": nobody has to.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	token       string
+	keys        *keys // of a phone that signs
 }
 
 // Token is the device token. It is a secret.
@@ -195,7 +197,7 @@ func (p *Phone) Disconnect() {
 
 // EnrolFromQR enrols the phone with the text of a QR code: it takes the device token, says where
 // its pushes go and checks in. When a step after the first fails the account stays on the phone
-// and is returned together with the error.
+// and is returned together with the error. An account with a Fingerprint has to be confirmed first: then call Settle.
 func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error) {
 	qr, err := wire.ParsePayload(payload)
 	if err != nil {
@@ -219,7 +221,7 @@ func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error
 	if err != nil {
 		return Account{}, fmt.Errorf("enrol: %w", err)
 	}
-	a.token, a.Enrolled = reply.Token, p.o.Clock.Now()
+	a.token, a.Fingerprint, a.Enrolled = reply.Token, reply.Fingerprint, p.o.Clock.Now()
 	if a.keys != nil {
 		if a.keys.server, err = wire.ParseKey(reply.ServerKey); err != nil {
 			return Account{}, fmt.Errorf("enrol: the server's %w", err)
@@ -228,6 +230,9 @@ func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error
 	p.mu.Lock()
 	p.account = append(p.account, a)
 	p.mu.Unlock()
+	if a.Fingerprint != "" {
+		return a, nil
+	}
 	if err := p.sendAddress(ctx, a); err != nil {
 		return a, err
 	}

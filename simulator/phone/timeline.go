@@ -9,6 +9,7 @@ import (
 const (
 	StepEnrolled  = "enrolled"
 	StepAddress   = "address_told"
+	StepTransfer  = "transfer"
 	StepRotated   = "keys_rotated"
 	StepCheckedIn = "checked_in"
 	StepReceived  = "push_received" // Took: since the push service accepted it

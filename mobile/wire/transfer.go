@@ -1,0 +1,72 @@
+package wire
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// The operations of a phone that moves its account to another one. ActionTransfer is POST to begin, GET to look and DELETE to
+// give up.
+const (
+	ActionTransfer = "transfer"
+	ActionApprove  = "approve_transfer"
+)
+
+// TransferState is how far a transfer is.
+type TransferState string
+
+// The states of a transfer.
+const (
+	TransferNone     TransferState = "none"
+	TransferOffered  TransferState = "offered"  // the old phone shows the QR code
+	TransferArrived  TransferState = "arrived"  // the new one has enrolled, and waits for the old one's approval
+	TransferApproved TransferState = "approved" // both are good, until the old one is removed
+)
+
+// Enum lists the states for the API document.
+func (TransferState) Enum() []string {
+	return []string{string(TransferNone), string(TransferOffered), string(TransferArrived), string(TransferApproved)}
+}
+
+// SchemaName is the component's name in the API document.
+func (TransferState) SchemaName() string { return "MobileDeviceTransferStateEnum" }
+
+// Transfer is how a transfer stands, for the old phone.
+type Transfer struct {
+	State   TransferState `json:"state" api:"required"`
+	Payload *Payload      `json:"payload,omitempty"` // for the QR code; in the reply to POST alone
+	Link    string        `json:"link,omitempty"`    // the same for a phone's browser, in that reply too
+	Code    string        `json:"code,omitempty"`    // of the link, for typing
+	Expires time.Time     `json:"expires,omitzero"`  // when it is given up; once it is approved, when the old phone is removed
+
+	// Of the new phone, once it has arrived. The endorsement is over its keys.
+	Device       string `json:"device,omitempty"`
+	Name         string `json:"name,omitempty"`
+	Fingerprint  string `json:"fingerprint,omitempty"` // which the new phone shows too
+	Possession   string `json:"possession,omitempty"`  // thumbprints
+	Verification string `json:"user_verification,omitempty"`
+}
+
+// SchemaName is the component's name in the API document.
+func (Transfer) SchemaName() string { return "MobileDeviceTransfer" }
+
+// Approval is the body of approve_transfer.
+type Approval struct {
+	Endorsement  string            `json:"endorsement" api:"required"` // [ActTransfer], by the key that checks the phone's owner
+	Verification *PasskeyAssertion `json:"user_verification,omitempty"`
+	// AtFirstUse removes the old phone when the new one has approved a login, not only when the overlap is over.
+	AtFirstUse bool `json:"at_first_use"`
+}
+
+// SchemaName is the component's name in the API document.
+func (Approval) SchemaName() string { return "MobileDeviceTransferApproval" }
+
+// Fingerprint is what two screens show of a phone that enrols, so that a person sees that both mean the same: twelve digits
+// made of the device and the thumbprints of its keys, the possession key's first and "" for one that it does not have. Whoever
+// wants to hit it has to make a thousand billion keys within minutes.
+func Fingerprint(device, possession, verification string) string {
+	sum := sha256.Sum256([]byte("countersign-fingerprint-v1\n" + device + "\n" + possession + "\n" + verification))
+	return fmt.Sprintf("%012d", binary.BigEndian.Uint64(sum[:8])%1e12)
+}
