@@ -1,8 +1,9 @@
 // Accounts on this phone: how one is added, and what it tells its server.
 import { newKey, randomID } from "./jose.js";
-import { call } from "./server.js";
+import { call, Failure } from "./server.js";
 import * as store from "./store.js";
 import * as verify from "./verify.js";
+import { fingerprint, path, prove } from "./wire.js";
 
 const version = "1.0";
 
@@ -49,7 +50,39 @@ export async function enrol({ server, device, token }, { name, phone, owner }) {
     { device_uid: randomID(), info: about, keys }, { bearer: true });
   const account = {
     server, device, token: reply.token, serverKey: reply.server_key, key, passkey: passkey?.id, name, phone, added: Date.now(),
+    // Somebody still has to see, at another screen, that it is this phone: by these digits.
+    unconfirmed: reply.fingerprint ? await fingerprint(device, key.thumbprint, passkey?.thumbprint) : undefined,
   };
   await store.keep(account);
   return account;
+}
+
+// A key is changed in two steps, so that nothing that gets lost on the way locks the phone out:
+//
+//	key ─ rotate_keys, proved by key ─▶ next waits ─ check_in, proved by next ─▶ next is the key
+//
+// next is stored here before the server hears of it, and key until the server has taken next.
+
+/** Gives the account a new key. Resolves to the account as it is then; rejects with a Failure, and the old key stays. */
+export async function renew(account) {
+  const next = account.next ?? (await newKey());
+  const now = await store.change(account.device, { next });
+  const request = { method: "POST", url: account.server + path(account.device, "rotate_keys"), token: account.token };
+  await call(account, "POST", "rotate_keys", {
+    keys: { possession: next.jwk }, possession_proof: await prove(next, { ...request, body: account.key.thumbprint }),
+  });
+  return settle(now);
+}
+
+/** Finishes a change of the key that was begun: by the new one if the server takes it, else the old one stays. */
+export async function settle(account) {
+  if (!account.next) return account;
+  try {
+    await call({ ...account, key: account.next }, "POST", "check_in", await info(account.phone));
+  } catch (failure) {
+    if (failure.reason !== "proof") throw failure;
+    await store.change(account.device, { next: undefined });
+    throw new Failure("failed", "The server did not take the new key. The old one stays in use.");
+  }
+  return store.change(account.device, { key: account.next, next: undefined, renewed: Date.now() });
 }

@@ -1,12 +1,13 @@
 // Adding an account: by the link behind a QR code, with the camera, or by a code that is typed or pasted.
 import { h, icon } from "../flow/dom.js";
 import { field } from "../flow/form.js";
-import { busy, button, go, isBusy, trouble } from "./screen.js";
+import { pause } from "../flow/api.js";
+import { announce, busy, button, go, isBusy, trouble } from "./screen.js";
 import { enrol, family, phoneName } from "./account.js";
 import { bell, installed } from "./advice.js";
-import { ringing } from "./push.js";
+import { ringing, tellAll } from "./push.js";
 import { camera } from "./scan.js";
-import { plain } from "./server.js";
+import { call, plain } from "./server.js";
 import { payload, shortCode } from "./wire.js";
 import { able } from "./verify.js";
 import * as store from "./store.js";
@@ -123,9 +124,10 @@ function elsewhere(show, server) {
 }
 
 /** The account is there; now is the time to ask whether it may ring. */
-export async function added({ show, with: device }) {
+export async function added({ show, signal, with: device }) {
   const account = await store.account(device);
   if (!account) return go("home", { instead: true });
+  if (account.unconfirmed) return compare({ show, signal }, account);
   const done = button("Done", () => go("home", { instead: true }));
   const asks = (await ringing()) === "ask";
   if (!asks) done.classList.add("primary");
@@ -135,3 +137,46 @@ export async function added({ show, with: device }) {
     ...(asks ? [await bell(() => go("home", { instead: true })), done] : [done]),
   ]);
 }
+
+/** Until somebody has said at the other screen that it is this phone. */
+async function compare({ show, signal }, account) {
+  const state = h("p", { class: "state", role: "status", text: "Waiting for your word there…" });
+  const say = (text) => state.textContent !== text && (state.textContent = text);
+  show("Compare this number", [
+    h("p", { class: "shown digits", "aria-label": [...account.unconfirmed].join(" "), text: grouped(account.unconfirmed) }),
+    h("p", { text: "Your computer, or your old phone, shows a number as well. If it is the same, confirm it there: then it is this phone, and no other, that is added." }),
+    state,
+    button("It is another number", () => refuse("Nothing was added. Somebody else may have used your code: show a new one.")),
+  ]);
+  announce(`Compare this number: ${[...account.unconfirmed].join(" ")}.`);
+
+  async function refuse(text) {
+    await store.forget(account.device);
+    if (signal.aborted) return;
+    show("Not added", [h("div", { class: "sign bad" }, icon("cross")), h("p", { class: "lead", text }),
+      button("Add an account", () => go("add", { instead: true }), "primary")], { back: "Back" });
+  }
+
+  while (!signal.aborted) {
+    const began = performance.now();
+    try {
+      const { status } = await call(account, "POST", "enrollment_status", undefined, { query: "?wait=25", signal });
+      if (status === "success") {
+        await store.change(account.device, { unconfirmed: undefined });
+        await watch.start();
+        tellAll().catch(() => {});
+        if (!signal.aborted) go("added", { with: account.device, instead: true });
+        return;
+      }
+      say("Waiting for your word there…");
+    } catch (failure) {
+      if (failure.name === "AbortError") return;
+      if (["gone", "over"].includes(failure.reason)) return refuse("It was not confirmed in time, or was refused. Show a new code and try again.");
+      say(failure.message);
+    }
+    await pause(1000 - (performance.now() - began), signal);
+  }
+}
+
+/** Twelve digits in groups, for reading. */
+export const grouped = (digits) => digits.replace(/(....)(?=.)/g, "$1 ");

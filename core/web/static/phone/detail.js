@@ -2,8 +2,9 @@
 import { h } from "../flow/dom.js";
 import { field } from "../flow/form.js";
 import { ask } from "../user/dialog.js";
+import { renew } from "./account.js";
 import { ringing } from "./push.js";
-import { button, go } from "./screen.js";
+import { announce, busy, button, go, isBusy, trouble } from "./screen.js";
 import * as store from "./store.js";
 import * as watch from "./watch.js";
 
@@ -12,9 +13,26 @@ export async function detail({ show, signal, with: device }) {
   if (!account) return go("home", { instead: true });
   const again = () => detail({ show, signal, with: device });
   const kept = await navigator.storage?.persisted?.().catch(() => false);
+  const wrong = trouble();
+  const fresh = button("Make a new key", async () => {
+    if (isBusy(fresh)) return;
+    wrong.textContent = "";
+    busy(fresh, true);
+    try {
+      await renew(account);
+      await watch.start();
+      if (signal.aborted) return;
+      await again();
+      announce("This phone has a new key.");
+    } catch (failure) {
+      wrong.textContent = failure.message;
+      busy(fresh, false);
+    }
+  });
   const facts = [
     ["Server", new URL(account.server).host], ["This phone", account.phone],
     ["Added", new Date(account.added).toLocaleDateString([], { dateStyle: "long" })],
+    ["Key", account.renewed ? `Made ${new Date(account.renewed).toLocaleString([], { dateStyle: "long", timeStyle: "short" })}.` : "Made when the account was added."],
     ["You", account.passkey ? "Your fingerprint, face or screen lock is asked for with each approval." : "Whoever can unlock this phone can approve."],
     ["Rung", (await ringing().catch(() => "")) === "on" && account.rung ? "Yes, by your browser’s push service." : "No. Open this page when you sign in."],
     ["Storage", kept ? "The browser keeps it until you remove it." : "The browser may clear it when room gets short, or after weeks without a visit. Have a recovery code at hand."],
@@ -22,7 +40,10 @@ export async function detail({ show, signal, with: device }) {
   show(account.name, [
     account.gone && h("p", { class: "notice", text: "The server does not know this phone any more: it was removed from the account. Remove it here, too." }),
     h("dl", { class: "facts prose" }, facts.map(([name, text]) => h("div", {}, h("dt", { text: name }), h("dd", { text })))),
+    wrong,
     button("Rename", () => rename(account, again)),
+    !account.gone && fresh,
+    !account.gone && button("Move to a new phone", () => go("move", { with: device })),
     h("div", { class: "gap" }, button("Remove from this phone…", () => remove(account), "danger")),
   ], { back: "Back" });
 }

@@ -33,6 +33,7 @@ export async function home({ show, signal }) {
   const notes = new Map();
   const about = (device) => {
     const a = accounts.find((one) => one.device === device);
+    if (a.unconfirmed) return "Not confirmed yet: see what to compare.";
     if (a.gone || watch.trouble(device)?.reason === "gone") return "Removed on the server. Sign-ins do not ask here any more.";
     return watch.trouble(device)?.reason === "forged" ? watch.trouble(device).message : new URL(a.server).host;
   };
@@ -41,7 +42,7 @@ export async function home({ show, signal }) {
     const note = h("small");
     notes.set(a.device, note);
     note.textContent = about(a.device);
-    return h("li", {}, h("button", { type: "button", class: "choice", on: { click: () => go("account", { with: a.device }) } },
+    return h("li", {}, h("button", { type: "button", class: "choice", on: { click: () => go(a.unconfirmed ? "added" : "account", { with: a.device }) } },
       icon(a.gone ? "cross" : "shield"), h("span", {}, h("strong", { text: a.name }), note)));
   });
   const hint = h("div"); // filled when the browser and the server have said what they can

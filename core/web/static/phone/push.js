@@ -60,7 +60,7 @@ export async function tellAll() {
   const on = subscription && Notification.permission === "granted";
   for (const account of await store.accounts()) {
     const endpoint = on ? subscription.endpoint : "";
-    if (account.gone || (account.rung ?? "") === endpoint) continue;
+    if (account.gone || account.unconfirmed || (account.rung ?? "") === endpoint) continue;
     const { keys } = on ? subscription.toJSON() : {};
     await call(account, "POST", "set_notification_key", on
       ? { firebase_key: endpoint, channel: "webpush", subscription: { endpoint, keys: { p256dh: keys.p256dh, auth: keys.auth } } }

@@ -9,7 +9,8 @@ export const now = () => Date.now() + ahead;
 
 /**
  * A call that failed. reason: "offline" (no answer at all), "busy" (try again), "gone" (the server does not know this phone
- * any more), "over" (nobody waits), "wrong" (the number; left tells how many more tries there are), "refused" (what was sent is wrong; the message says why), "failed".
+ * any more), "over" (nobody waits), "wrong" (the number; left tells how many more tries there are), "refused" (what was sent is wrong; the message says why), "proof" (the
+ * key is not the one that the server knows), "failed".
  */
 export class Failure extends Error {
   constructor(reason, message, left) {
@@ -86,7 +87,7 @@ export function failure(status, data) {
   }
   switch (status) {
     case 401:
-      return new Failure("failed", "The server did not accept this phone’s signature. If it stays that way, remove the account here and add it again.");
+      return new Failure("proof", "The server did not accept this phone’s signature. If it stays that way, remove the account here and add it again.");
     case 403:
       return new Failure("gone", "The server does not know this phone any more.");
     case 404:

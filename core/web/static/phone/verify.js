@@ -1,6 +1,6 @@
 // That it is the phone's owner who approves: a passkey of this phone, which the operating system lets out only after a
 // fingerprint, a face or a code. It asserts an answer that the account's own key has signed.
-import { base64url, bytesOf } from "./jose.js";
+import { base64url, bytesOf, thumbprint } from "./jose.js";
 import { Failure } from "./server.js";
 
 const digest = (text) => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
@@ -12,16 +12,16 @@ export async function able() {
 }
 
 /**
- * Makes the passkey of an account that is being added with a one-time token by a key. Resolves to its id, and to what the
- * server is told; null where this phone cannot make one that fits. Rejects with a Failure when the person did not agree.
+ * Makes the passkey of an account that is being added with a one-time token by a key. Resolves to its id, its thumbprint, and
+ * what the server is told; null where this phone cannot make one that fits. Rejects with a Failure when the person did not agree.
  */
-export async function create(token, key, name) {
+export async function create(token, possession, name) {
   let credential;
   try {
     credential = await navigator.credentials.create({ publicKey: {
-      challenge: await digest(`${token}.${key.thumbprint}`), rp: { name: document.getElementById("brand").textContent },
+      challenge: await digest(`${token}.${possession.thumbprint}`), rp: { name: document.getElementById("brand").textContent },
       user: { id: crypto.getRandomValues(new Uint8Array(32)), name, displayName: name },
-      pubKeyCredParams: [{ type: "public-key", alg: -7 }, { type: "public-key", alg: -8 }],
+      pubKeyCredParams: [{ type: "public-key", alg: -7 }],
       authenticatorSelection: { authenticatorAttachment: "platform", userVerification: "required", residentKey: "discouraged" },
       attestation: "none",
     } });
@@ -30,8 +30,9 @@ export async function create(token, key, name) {
     throw new Failure("unverified", "Nothing was confirmed, so nothing was added. Try again, and confirm with your fingerprint, face or screen lock.");
   }
   const { clientDataJSON, attestationObject } = credential.response;
+  const key = await crypto.subtle.importKey("spki", credential.response.getPublicKey(), { name: "ECDSA", namedCurve: "P-256" }, true, ["verify"]);
   return {
-    id: base64url(credential.rawId),
+    id: base64url(credential.rawId), thumbprint: await thumbprint(await crypto.subtle.exportKey("jwk", key)),
     registration: { client_data_json: base64url(clientDataJSON), attestation_object: base64url(attestationObject) },
   };
 }

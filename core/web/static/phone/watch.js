@@ -47,12 +47,15 @@ export function approved(challenge) {
 
 const tell = () => changes.dispatchEvent(new Event("change"));
 
+/** The accounts that can be asked something. */
+const watched = async () => (await store.accounts()).filter((a) => !a.gone && !a.unconfirmed);
+
 /** Begins to watch, or begins anew with the accounts that there are now. */
 export async function start() {
   running.abort();
   running = new AbortController();
   const { signal } = running;
-  const accounts = (await store.accounts()).filter((a) => !a.gone);
+  const accounts = await watched();
   const known = new Set(accounts.map((a) => a.device));
   for (const map of [requests, troubles]) for (const device of map.keys()) if (!known.has(device)) map.delete(device);
   tell();
@@ -63,7 +66,7 @@ export async function start() {
 
 /** Looks at every account once, now; resolves when all have answered. */
 export async function look() {
-  const accounts = (await store.accounts()).filter((a) => !a.gone);
+  const accounts = await watched();
   await Promise.all(accounts.map((a) => ask(a, 0, running.signal)));
 }
 

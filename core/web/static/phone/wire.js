@@ -1,6 +1,6 @@
 // What crosses the wire between this phone and its server: see docs/phone-app.md. Everything here is pure; who calls is
 // server.js.
-import { canonical, hash, randomID, sign, verify } from "./jose.js";
+import { bytesOf, canonical, hash, randomID, sign, verify } from "./jose.js";
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -112,3 +112,19 @@ export function answerClaims(challenge, { server, device }, verb, item, use) {
 
 /** Signs an answer with the possession key. */
 export const signAnswer = (key, claims) => sign("countersign-answer+jwt", claims, key, false);
+
+/**
+ * The twelve digits by which a person sees that two screens mean the same phone: of a device and the thumbprints of its keys,
+ * the second one "" where there is none. Each side makes them of what it knows itself.
+ */
+export async function fingerprint(device, possession, verification) {
+  const sum = bytesOf(await hash(`countersign-fingerprint-v1\n${device}\n${possession}\n${verification ?? ""}`));
+  const number = new DataView(sum.buffer).getBigUint64(0) % 1000000000000n;
+  return String(number).padStart(12, "0");
+}
+
+/** Signs with the possession key that another phone, by the thumbprints of its keys, takes this one's place. */
+export const signEndorsement = (key, { server, device }, other) => sign("countersign-endorsement+jwt", canonical({
+  act: "transfer", aud: server, for: other.device, possession: other.possession, sub: device, use: "possession",
+  user_verification: other.verification, v: 1,
+}), key, false);
