@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/serviceworker"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -98,6 +99,7 @@ type Tab struct {
 
 	mu         sync.Mutex
 	complaints []string
+	workers    map[string]serviceworker.RegistrationID // by scope
 }
 
 // NewTab opens a tab of a new person: without cookies. base is put before every address.
@@ -110,7 +112,7 @@ func (t *Tab) Another() (*Tab, error) { return open(t.ctx, t.base, t.size) }
 
 func open(parent context.Context, base string, size Size, o ...chromedp.ContextOption) (*Tab, error) {
 	ctx, cancel := chromedp.NewContext(parent, o...)
-	t := &Tab{base: base, size: size, ctx: ctx, cancel: cancel}
+	t := &Tab{base: base, size: size, ctx: ctx, cancel: cancel, workers: map[string]serviceworker.RegistrationID{}}
 	err := chromedp.Do(ctx)
 	if err == nil {
 		err = chromedp.Listen(ctx, t.heard)
@@ -139,6 +141,8 @@ func (t *Tab) heard(event any) {
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
 		t.complaints = append(t.complaints, "exception: "+e.ExceptionDetails.Text+" "+fmt.Sprint(e.ExceptionDetails.Exception))
+	case *serviceworker.EventWorkerRegistrationUpdated:
+		t.registered(e.Registrations)
 	case *log.EventEntryAdded:
 		if e.Entry.Level == "error" && e.Entry.Source != "network" {
 			t.complaints = append(t.complaints, e.Entry.Text)
@@ -156,8 +160,16 @@ func (t *Tab) Complaints() []string {
 // Close closes the tab.
 func (t *Tab) Close() { t.cancel() }
 
-// Open goes to a path of the server.
-func (t *Tab) Open(path string) error { return t.Do(chromedp.Navigate(t.base + path)) }
+// Blank is the page of no server.
+const Blank = "about:blank"
+
+// Open goes to a path of the server, or to Blank.
+func (t *Tab) Open(path string) error {
+	if path == Blank {
+		return t.Do(chromedp.Navigate(path))
+	}
+	return t.Do(chromedp.Navigate(t.base + path))
+}
 
 // Reload loads the page anew.
 func (t *Tab) Reload() error { return t.Do(chromedp.Reload()) }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -15,6 +17,7 @@ import (
 	"countersign/e2e/scene"
 	"countersign/e2e/testbed"
 	"countersign/mobile/wire"
+	"countersign/simulator/webpush"
 )
 
 const (
@@ -32,6 +35,7 @@ var (
 	bed    *testbed.Bed
 	server *testbed.Server
 	chrome *chromium.Browser
+	push   *webpush.Double
 	setup  string // the set-up stage
 )
 
@@ -44,7 +48,11 @@ func accept(ctx context.Context, answers string) {
 var _ = BeforeSuite(func(ctx SpecContext) {
 	chrome, bed = scene.Prepare(ctx)
 	var err error
-	server, err = bed.Serve(ctx)
+	push = webpush.New(webpush.Options{})
+	service := httptest.NewServer(push)
+	DeferCleanup(service.Close)
+	push.SetBase(service.URL)
+	server, err = bed.Serve(ctx, "COUNTERSIGN_PUSH_WEBPUSH_ALLOWED_HOSTS="+strings.TrimPrefix(service.URL, "http://"))
 	Expect(err).NotTo(HaveOccurred())
 	var found struct{ Results []struct{ PK string } }
 	Expect(server.Call(ctx, http.MethodGet, "/stages/authenticator/mobile/", nil, &found)).To(Succeed())
@@ -63,8 +71,13 @@ type actor struct {
 // newActor makes a person without an authenticator, signed in at the computer. Passkeys are for names, so the server has one.
 func newActor(ctx context.Context) *actor {
 	GinkgoHelper()
-	s := scene.New(ctx, chrome, server)
-	s.Base = server.Named()
+	return newActorAt(ctx, server)
+}
+
+func newActorAt(ctx context.Context, at *testbed.Server) *actor {
+	GinkgoHelper()
+	s := scene.New(ctx, chrome, at)
+	s.Base = at.Named()
 	a := &actor{Scene: s, computer: s.Tab(chromium.Desktop), phone: s.Tab(chromium.Phone)}
 	s.LogIn(a.computer)
 	s.Inside(a.computer)
