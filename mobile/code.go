@@ -28,7 +28,7 @@ func (q *question) learn(p *progress) fault.Fields {
 	q.Left, q.Approved = p.left, p.approved
 	switch {
 	case tried && q.Mode.Types():
-		return failure(wire.WrongNumber, "A wrong number was typed on the phone. "+wrongText(p.left))
+		return failure(wire.WrongNumber, "A wrong number was typed on the phone. "+leftText(p.left))
 	case tried || approved:
 		return failure("waiting", "Waiting for push answer")
 	}
@@ -138,12 +138,7 @@ func (s *Service) takeCode(ctx context.Context, run *flows.Run, o *authenticator
 	return p, status, run.Emit(ctx, e)
 }
 
-func wrongCode(left int) string {
-	if left == 1 {
-		return "That is not the code that your phone shows. One try is left."
-	}
-	return fmt.Sprintf("That is not the code that your phone shows. %d tries are left.", left)
-}
+func wrongCode(left int) string { return "That is not the code that your phone shows. " + leftText(left) }
 
 func codeFailure(code, text string) fault.Fields {
 	return fault.Fields{"code": {{Code: code, Text: text}}}

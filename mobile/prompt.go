@@ -400,13 +400,17 @@ func wrongNumber(left int) error {
 }
 
 func wrongText(left int) string {
-	switch left {
-	case 0:
+	if left == 0 {
 		return "That was not the number, and no tries are left. Nobody was let in."
-	case 1:
-		return "That is not the number. One try is left."
 	}
-	return fmt.Sprintf("That is not the number. %d tries are left.", left)
+	return "That is not the number. " + leftText(left)
+}
+
+func leftText(left int) string {
+	if left == 1 {
+		return "One try is left."
+	}
+	return fmt.Sprintf("%d tries are left.", left)
 }
 
 // whyNot tells a wrong item, which may be mended, from a prompt that is not the phone's to answer.

@@ -291,6 +291,37 @@ func screens(f *fake) []screen {
 			return c
 		}}},
 		{name: "wrong-number", ready: "Nobody was let in", step: dead(one("number_matching_2", "47", nil), wrong(one("number_matching_2", "47", nil), "mobile", "denied", "Mobile denied access"))},
+		{name: "typed6", ready: "type this number", step: waits(one("number_typed_6", "093027", object{"expires": soon(50 * time.Second), "attempts_left": 3}))},
+		{name: "typed2", ready: "type this number", step: waits(one("number_typed_2", "47", object{"attempts_left": 3}))},
+		{name: "typed-wrong", ready: "2 tries are left", step: step{one("number_typed_6", "093027", nil), func(s *call, _ object) object {
+			c := one("number_typed_6", "093027", object{"attempts_left": 2})
+			if len(s.sent()) < 2 {
+				return wrong(c, "mobile", "wrong_number", "A wrong number was typed on the phone. 2 tries are left.")
+			}
+			s.hold()
+			return c
+		}}},
+		{name: "mistyped", ready: "Too many wrong numbers", step: dead(one("number_typed_6", "093027", nil), wrong(one("number_typed_6", "093027", nil), "mobile", "denied", "Mobile denied access"))},
+		{name: "code", ready: "It shows a code", step: waits(one("code_shown_6", "", object{"expires": soon(50 * time.Second), "attempts_left": 3, "approved": false}))},
+		{name: "code-approved", ready: "Type the code that", step: step{one("code_shown_6", "", object{"approved": false}), func(s *call, _ object) object {
+			c := one("code_shown_6", "", object{"approved": true, "attempts_left": 3})
+			if len(s.sent()) < 2 {
+				return wrong(c, "mobile", "waiting", "Waiting for push answer")
+			}
+			s.hold()
+			return c
+		}}},
+		{name: "code-wrong", ready: "One try is left", first: "document.activeElement.name === 'code'", keys: "123 456" + kb.Enter,
+			step: step{one("code_shown_6", "", nil), func(s *call, body object) object {
+				c := one("code_shown_6", "", object{"approved": true, "attempts_left": 1})
+				if body["code"] != nil {
+					return wrong(c, "code", "wrong_number", "That is not the code that your phone shows. One try is left.")
+				}
+				s.hold()
+				return c
+			}}},
+		{name: "miscoded", ready: "Too many wrong codes", step: dead(one("code_shown_6", "", nil), wrong(one("code_shown_6", "", nil), "mobile", "denied", "Mobile denied access"))},
+		{name: "phone-unable", ready: "This phone cannot be asked", step: dead(one("number_typed_6", "093027", nil), wrong(one("number_typed_6", "093027", nil), "mobile", "unsupported", "The app on this phone cannot be asked in the way that is demanded here. Update the app and open it, or use another way."))},
 		{name: "expired", ready: "No answer came", step: dead(one("number_matching_2", "47", nil), wrong(one("number_matching_2", "47", nil), "mobile", "invalid", "Mobile push notification timed out."))},
 		{name: "superseded", ready: "Replaced by a newer", step: dead(one("number_matching_2", "47", nil), wrong(one("number_matching_2", "47", nil), "mobile", "superseded", "x"))},
 		{name: "throttled", ready: "Wait 40 seconds", step: step{one("number_matching_2", "47", nil), func(*call, object) object {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -98,6 +99,61 @@ func TestPhoneAsksAnotherNumber(t *testing.T) {
 	}
 	if sent[1]["selected_challenge"] != nil || sent[1]["mobile"] == nil {
 		t.Errorf("then it sent %v", sent[1])
+	}
+}
+
+// A code is typed by keyboard alone: sent as it was typed, without spaces, once, with the device that it is of; a wrong one keeps
+// the field and says how many tries are left; a right one waits for the phone.
+func TestCodeFromThePhone(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, chromium.StartFor(t))
+	at := func(approved bool, left int) object {
+		return validate(phone("code_shown_6", "", object{"answer_window": 60, "approved": approved, "attempts_left": left}))
+	}
+	s := f.flow("login", step{at(false, 3), func(s *call, body object) object {
+		switch code := body["code"]; {
+		case body["selected_challenge"] != nil:
+			return selected(at(false, 3))
+		case code == nil && len(s.sent()) == 2:
+			return wrong(at(true, 3), "mobile", "waiting", "Waiting for push answer")
+		case code == "111111":
+			return wrong(at(true, 2), "code", "wrong_number", "That is not the code that your phone shows. 2 tries are left.")
+		}
+		s.hold()
+		if body["code"] == "493027" {
+			return nil
+		}
+		return at(true, 2)
+	}}, step{challenge: person("ak-stage-user-login", nil)})
+	b.do(chromedp.Navigate(f.URL + "/if/flow/login/"))
+	b.heading("Type the code from your phone")
+	b.until("document.activeElement.name === 'code' && document.activeElement.autocomplete === 'one-time-code'")
+	b.keys("111 1")
+	b.until("document.querySelector('.ask .lead').textContent.startsWith('Type the code that')") // approved meanwhile: what was typed stays
+	b.keys("11" + kb.Enter)
+	b.until("document.querySelector('.error')?.textContent.includes('2 tries are left')")
+	b.until("document.activeElement.name === 'code' && document.activeElement.selectionEnd === 7")
+	b.keys("493 027" + kb.Enter)
+	b.until("document.querySelector('.ask .lead').textContent.startsWith('Now approve')")
+	s.mu.Lock()
+	close(s.held)
+	s.mu.Unlock()
+	b.heading("Stay signed in?")
+	codes := []string{}
+	for _, p := range s.sent() {
+		if code, ok := p["code"].(string); ok {
+			codes = append(codes, code)
+			if p["mobile"] == nil || p["selected_challenge"] != nil {
+				t.Errorf("a code was sent as %v", p)
+			}
+		}
+	}
+	if !slices.Equal(codes, []string{"111111", "493027"}) {
+		t.Errorf("codes sent: %v", codes)
+	}
+	if c := b.Complaints(); len(c) > 0 {
+		t.Errorf("the browser complained: %v", c)
 	}
 }
 

@@ -1,12 +1,17 @@
-// The phone with the app: it is asked, and this page shows the number to tap there and waits for the answer.
+// The phone with the app: it is asked, and this page shows the number to tap or type there and waits for the answer; or the
+// phone shows a code, which is typed here.
 //
-//   waiting ◀─▶ (push failed: says so and goes on waiting)
-//     ▲   │
+//   waiting ◀─▶ (push failed, a wrong number was typed with tries left: says so and goes on waiting)
+//     ▲   │ ▲
+//     │   ▼ │ wrong, or the phone has not approved yet
+//     │  a code is sent
+//     │   │
 //     │   └─▶ over: wrong number, no answer, replaced, too often …
 //     └─ a click ─┘
 //
 // A new question is always a person's act. Accepted and refused are not seen here: the executor goes on by itself.
 import { h, s, icon } from "../flow/dom.js";
+import { field, form } from "../flow/form.js";
 import { pause } from "../flow/api.js";
 
 const pace = 1000; // ms between two waits at the least, whatever the server answers
@@ -20,12 +25,19 @@ export function label(device) {
 // What ended a question, by error code: heading, text; the server's own words where there is no text.
 const ends = {
   denied: ["That was the wrong number", "A wrong number was chosen. Nobody was let in."],
+  mistyped: ["Too many wrong numbers", "Wrong numbers were typed on the phone. Nobody was let in."],
+  miscoded: ["Too many wrong codes", "That was not the code on your phone. Try again to get a new one."],
+  unsupported: ["This phone cannot be asked", null],
   refused: ["The request was refused", "Nobody was let in."],
   expired: ["No answer came", "Your phone did not answer in time."],
   superseded: ["Replaced by a newer request", "Another sign-in asked your phone in the meantime."],
   throttled: ["Too many requests", null],
   other: ["That did not work", null],
 };
+
+// What is said of a question that goes on.
+const going = new Set(["waiting", "internal", "wrong_number"]);
+const unreachable = "We could not reach your phone. Open the app: the request is waiting there.";
 
 export default function render(ctx) {
   const { device_class, device_uid } = ctx.device;
@@ -34,6 +46,7 @@ export default function render(ctx) {
   ctx.root.append(box);
   let clock = 0; // the ticking of the ring
   let question = 0; // counts them: answers to an older one count for nothing
+  let entry = null; // the form for the code, while it is on show
 
   /** The executor's complaint, without the one that it has about every selection by design. */
   function complaint(challenge) {
@@ -47,17 +60,27 @@ export default function render(ctx) {
     const mine = ++question;
     const later = { mobile: device_uid };
     let body = { selected_challenge: { device_class, device_uid, challenge: { item: ctx.device.challenge.item } }, ...later };
-    let unreachable = false;
-    let shown = waiting(unreachable);
+    waiting(null);
+    await listen(mine, body, later);
+  }
+
+  // Asks how it stands until the question is over, or another takes its place.
+  async function listen(mine, body, later) {
+    const look = () => JSON.stringify([ctx.device.challenge.item, trouble]);
+    let trouble = null;
+    let shown = look();
     for (;;) {
       const began = performance.now();
       const answer = await ctx.submit(body, { held: true, again: later });
       if (!answer || mine !== question) return;
       body = later;
       const error = complaint(answer);
-      if (error && error.code !== "waiting" && error.code !== "internal") return over(error);
-      const lost = unreachable || error?.code === "internal";
-      if (lost !== unreachable || shown !== ctx.device.challenge.item) shown = waiting((unreachable = lost));
+      if (error && !going.has(error.code)) return over(error);
+      if (error?.code === "internal") trouble = unreachable;
+      else if (error?.code === "wrong_number") trouble = error.string;
+      if (entry) entry.update(trouble);
+      else if (shown !== look()) waiting(trouble);
+      shown = look();
       await pause(pace - (performance.now() - began), ctx.signal);
       if (ctx.signal.aborted || mine !== question) return;
     }
@@ -70,27 +93,83 @@ export default function render(ctx) {
 
   // A button that had the focus is about to go.
   const heading = (text) => ctx.heading(text, box.contains(document.activeElement));
-  const numbered = () => ctx.device.challenge.item_mode?.startsWith("number_matching");
+  const mode = (kind) => ctx.device.challenge.item_mode?.startsWith(kind);
 
-  /** Shows the question and gives the number that it shows. */
-  function waiting(unreachable) {
+  /** Shows the question, with what there is to say about it. */
+  function waiting(problem) {
+    entry = null;
+    if (mode("code_shown")) return asking(problem);
     const { item, expires, answer_window: seconds } = ctx.device.challenge;
     // The end that the challenge tells may be that of a question before this one.
     const end = Date.parse(expires ?? "") || 0;
-    const number = numbered() ? item : null;
-    heading(number ? "Tap this number on your phone" : "Approve on your phone");
-    const told = number ? `Open the app on ${phone} and tap this number.` : `Open the app on ${phone} and approve the sign-in.`;
+    const number = mode("number_") ? item : null;
+    const act = mode("number_typed") ? "type" : "tap";
+    heading(number ? `${act === "tap" ? "Tap" : "Type"} this number on your phone` : "Approve on your phone");
+    const told = number ? `Open the app on ${phone} and ${act} this number.` : `Open the app on ${phone} and approve the sign-in.`;
     const left = h("p", { class: "fine", "aria-hidden": "true" });
     const dial = h("div", { class: "dial" }, ring(1), number
-      ? h("span", { class: number.length > 2 ? "number long" : "number", text: number })
+      ? h("span", { class: number.length > 3 ? "number six" : number.length > 2 ? "number long" : "number" },
+        number.length > 3 ? [number.slice(0, 3), number.slice(3)].map((text) => h("span", { text })) : number)
       : icon("phone"));
     const trouble = h("p", { class: "notice", role: "alert" });
     show(dial, h("p", { class: "lead", text: told }), left, trouble, actions("Send again", ask, false));
     // Filled once it stands in the page, or it would not be read out.
-    if (unreachable) trouble.textContent = "We could not reach your phone. Open the app: the request is waiting there.";
+    if (problem) trouble.textContent = problem;
     else ctx.announce(number ? `${told} The number is ${[...number].join(" ")}.` : told);
     countdown(dial, left, end > ctx.now() ? end : seconds && ctx.now() + seconds * 1000);
-    return item;
+  }
+
+  /** Shows the field for the code that the phone shows. */
+  function asking(problem) {
+    const { expires, answer_window: seconds } = ctx.device.challenge;
+    const end = Date.parse(expires ?? "") || 0;
+    heading("Type the code from your phone");
+    const lead = h("p", { class: "lead" });
+    const left = h("p", { class: "fine", "aria-hidden": "true" });
+    const dial = h("div", { class: "dial small" }, ring(1), icon("phone"));
+    const trouble = h("p", { class: "notice", role: "alert" });
+    const code = field({ name: "code", label: "Code on your phone", attributes: {
+      class: "code", required: true, autocomplete: "one-time-code", inputmode: "numeric", pattern: "[0-9 ]*", maxlength: 12,
+    } });
+    const page = form({ fields: { code }, action: "Continue", send: (v) => send(v.code.replace(/\s/g, "")) });
+    show(dial, lead, left, page.element, trouble, actions("Send again", ask, false));
+    let sent = false; // a code that the server has not refused
+    let said = "";
+    entry = {
+      update(problem, refused) {
+        if (refused !== undefined) sent = !refused;
+        const text = sent ? `Now approve the sign-in on ${phone}.`
+          : ctx.device.challenge.approved ? `Type the code that ${phone} shows.`
+          : `Open the app on ${phone} and approve the sign-in. It shows a code: type it here.`;
+        lead.textContent = text;
+        if (problem && trouble.textContent !== problem) trouble.textContent = problem;
+        else if (!refused && said !== text) ctx.announce((said = text));
+        if (refused !== undefined) page.errors(refused ? { code: [refused] } : {});
+      },
+      focus: page.focus,
+    };
+    entry.update(problem);
+    countdown(dial, left, end > ctx.now() ? end : seconds && ctx.now() + seconds * 1000);
+  }
+
+  // Sends a code. It is held where it is right and the phone has not approved; it goes out once, as each counts.
+  let checking = false;
+  async function send(code) {
+    if (checking) return;
+    const mine = ++question;
+    const later = { mobile: device_uid };
+    const page = entry;
+    checking = true;
+    const slow = setTimeout(() => page.update(null, null), 1000);
+    const answer = await ctx.submit({ ...later, code }, { held: true, again: later });
+    clearTimeout(slow);
+    checking = false;
+    if (!answer || mine !== question) return;
+    const refused = answer.response_errors?.code?.[0] ?? null;
+    const error = complaint(answer);
+    if (error && !going.has(error.code)) return over(error);
+    page.update(null, refused);
+    await listen(mine, later, later);
   }
 
   // Runs the ring down. Without an end in the challenge it circles.
@@ -118,7 +197,9 @@ export default function render(ctx) {
     // refusal by the phone from one of the server's.
     const timedOut = error.code === "invalid" && /timed out/i.test(error.string);
     const code = timedOut ? "expired" : error.code !== "denied" ? error.code :
-      error.string !== "Mobile denied access" ? "other" : numbered() ? "denied" : "refused";
+      error.string !== "Mobile denied access" ? "other" : mode("number_matching") ? "denied" : mode("number_typed") ? "mistyped" :
+      mode("code_shown") ? "miscoded" : "refused";
+    entry = null;
     const [title, text] = ends[code] ?? ends.other;
     heading(title);
     show(h("div", { class: error.code === "denied" ? "dial bad" : "dial over" }, icon(error.code === "denied" ? "cross" : "clock")),
@@ -135,7 +216,7 @@ export default function render(ctx) {
 
   ask();
   return {
-    focus: () => document.getElementById("heading").focus(),
+    focus: () => (entry ?? document.getElementById("heading")).focus(),
     destroy() {
       question++;
       clearInterval(clock);
