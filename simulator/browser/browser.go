@@ -40,6 +40,9 @@ type Options struct {
 	// OnPushFailed is told the server's words when it says that the push did not go out: a person
 	// then opens the app, which [phone.Phone.Refresh] does.
 	OnPushFailed func(text string)
+	// Code gives the code that the phone of a device shows, where the page asks for one: each time that it does. It may wait;
+	// ctx ends with the login. [phone.Screen.Code] fits. Without it such a login fails.
+	Code func(ctx context.Context, device string) (string, error)
 	// Pick chooses among several phones by index; default the first.
 	Pick func([]Device) int
 	// OnStep is called after each step.

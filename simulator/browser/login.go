@@ -15,6 +15,7 @@ import (
 const (
 	maxChallenges  = 30 // of one flow
 	maxWaits       = 60 // POSTs that wait for one answer
+	maxCodes       = 10 // codes that are typed for one
 	retryPause     = 250 * time.Millisecond
 	enrolPollEvery = 3 * time.Second
 	maxEnrolPolls  = 100
@@ -92,6 +93,7 @@ type walk struct {
 
 	result   Result
 	asked    bool // a phone was asked and accepted
+	miscoded bool // the code that was typed last was wrong
 	enrolled string
 }
 
@@ -203,7 +205,31 @@ func (w *walk) validate(ctx context.Context, c challenge) (challenge, bool) {
 		return next, false
 	}
 	w.show(next)
-	return w.wait(ctx)
+	if chosen.Mode == string(wire.CodeShown6) {
+		return w.code(ctx)
+	}
+	return w.wait(ctx, "")
+}
+
+// code types what the phone shows, until it is right, and waits for the phone's approval.
+func (w *walk) code(ctx context.Context) (challenge, bool) {
+	if w.b.o.Code == nil {
+		w.end(Failed, "the page asks for the code on the phone, and nobody reads it")
+		return challenge{}, false
+	}
+	for range maxCodes {
+		code, err := w.b.o.Code(ctx, w.result.Device)
+		if err != nil {
+			w.end(Failed, err.Error())
+			return challenge{}, false
+		}
+		w.miscoded = false
+		if next, ok := w.wait(ctx, code); !w.miscoded {
+			return next, ok
+		}
+	}
+	w.end(Failed, fmt.Sprintf("%d codes were refused", maxCodes))
+	return challenge{}, false
 }
 
 // show tells what the page now shows for the chosen phone.
@@ -227,11 +253,15 @@ func (w *walk) pushTrouble(c challenge) bool {
 	return true
 }
 
-// wait holds on until the phone has answered, asking again as long as the server says to.
-func (w *walk) wait(ctx context.Context) (challenge, bool) {
+// wait holds on until the phone has answered, asking again as long as the server says to. A code, "" for none, goes
+// with the first of the waits; w.miscoded says that it was refused.
+func (w *walk) wait(ctx context.Context, code string) (challenge, bool) {
 	began := w.b.o.Clock.Now()
 	defer func() { w.note("wait", began) }()
 	body := map[string]any{"component": validate, mobileClass: w.result.Device}
+	if code != "" {
+		body["code"] = code
+	}
 	troubles := 0
 	for range maxWaits {
 		w.result.Waits++
@@ -247,8 +277,12 @@ func (w *walk) wait(ctx context.Context) (challenge, bool) {
 		if next.Component != validate {
 			return next, true
 		}
+		delete(body, "code")
+		if w.miscoded = next.fault("code").Code != ""; w.miscoded {
+			return next, false
+		}
 		fault := next.fault(mobileClass)
-		if fault.Code != "waiting" && !w.pushTrouble(next) {
+		if fault.Code != "waiting" && fault.Code != wire.WrongNumber && !w.pushTrouble(next) {
 			if fault.Code == "" {
 				fault = next.anyFault()
 			}
@@ -256,7 +290,7 @@ func (w *walk) wait(ctx context.Context) (challenge, bool) {
 			return next, false
 		}
 		w.show(next)
-		if fault.Code == "waiting" {
+		if fault.Code == "waiting" || fault.Code == wire.WrongNumber { // which the person is about to mend
 			continue
 		}
 		// Told once, it waits again at once; a server that keeps telling is not asked in a hurry.

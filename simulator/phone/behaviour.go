@@ -14,25 +14,50 @@ import (
 // the ring alone. It may wait; ctx ends with the phone.
 type Behaviour func(ctx context.Context, p *Phone, r Ring) (item string, err error)
 
-// Approve taps the item that the browser shows. In mode accept_deny it needs no screen.
+// Approve taps the item that the browser shows, or types the number that it shows. In mode accept_deny it needs no screen, and
+// where the phone shows a code it approves and puts the code on the screen's desk, for the browser to be typed into.
 func Approve(s *Screen) Behaviour {
 	return func(ctx context.Context, p *Phone, r Ring) (string, error) {
-		if r.Mode == wire.AcceptDeny {
+		switch {
+		case r.Mode == wire.AcceptDeny:
 			return wire.ItemAccept, nil
+		case r.Mode.Shows():
+			s.lay(r)
+			return r.Code(), nil
 		}
 		return s.read(ctx, p, r)
 	}
 }
 
-// WrongNumber taps the first item that the browser does not show.
+// Mistype types wrong numbers, so many, and then acts as next; where nothing is typed on the phone it acts as next at once.
+func Mistype(times int, s *Screen, next Behaviour) Behaviour {
+	return func(ctx context.Context, p *Phone, r Ring) (string, error) {
+		if r.Wrong >= times || !r.Mode.Types() {
+			return next(ctx, p, r)
+		}
+		return WrongNumber(s)(ctx, p, r)
+	}
+}
+
+// WrongNumber taps the first item that the browser does not show, or types a number that it does not, as often as it is let. Where
+// the phone shows a code it approves, and lays another code on the desk.
 func WrongNumber(s *Screen) Behaviour {
 	return func(ctx context.Context, p *Phone, r Ring) (string, error) {
 		if r.Mode == wire.AcceptDeny {
 			return wire.ItemDeny, nil
 		}
+		if r.Mode.Shows() {
+			other := r
+			other.Items = []string{bent(r.Code())}
+			s.lay(other)
+			return r.Code(), nil
+		}
 		right, err := s.read(ctx, p, r)
 		if err != nil {
 			return "", err
+		}
+		if r.Mode.Types() {
+			return bent(right), nil
 		}
 		for _, item := range r.Items {
 			if item != right {
@@ -41,6 +66,12 @@ func WrongNumber(s *Screen) Behaviour {
 		}
 		return "", errors.New("phone: every item is the right one")
 	}
+}
+
+// bent is another number of the same length.
+func bent(number string) string {
+	last := len(number) - 1
+	return number[:last] + string('0'+(number[last]-'0'+1)%10)
 }
 
 // Deny taps "no, it was not me".
@@ -64,11 +95,58 @@ func Delay(d time.Duration, next Behaviour) Behaviour {
 }
 
 // Screen is the browser's page as the person with the phone sees it: the browser side shows a
-// number for a device, the phone side reads it. The zero value is ready.
+// number for a device, the phone side reads it; where the phone shows a code, it lays it down and the browser side takes it. The zero value is ready.
 type Screen struct {
 	mu      sync.Mutex
 	shown   map[string]string // item by device
+	desk    map[string]string // code by device
 	changed chan struct{}
+}
+
+// lay puts the code that a phone shows where the browser's side finds it.
+func (s *Screen) lay(r Ring) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.desk == nil {
+		s.desk = make(map[string]string)
+	}
+	s.desk[r.Device] = r.Code()
+	s.signal()
+}
+
+// Code waits until the phone of a device shows a code and takes it, for browser.Options.Code. It is given once.
+func (s *Screen) Code(ctx context.Context, device string) (string, error) {
+	for {
+		s.mu.Lock()
+		code := s.desk[device]
+		delete(s.desk, device)
+		changed := s.await()
+		s.mu.Unlock()
+		if code != "" {
+			return code, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// signal tells whoever looks that something changed. The caller holds the lock.
+func (s *Screen) signal() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// await is closed at the next change. The caller holds the lock.
+func (s *Screen) await() <-chan struct{} {
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
 }
 
 // Show puts the item for a device on the page; an empty one takes it off.
@@ -83,10 +161,7 @@ func (s *Screen) Show(device, item string) {
 	} else {
 		s.shown[device] = item
 	}
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
+	s.signal()
 }
 
 // Shown is the item on the page for a device, "" if none.
@@ -123,12 +198,9 @@ func (s *Screen) look(r Ring) (string, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for device, item := range s.shown {
-		if (r.Device == "" || r.Device == device) && slices.Contains(r.Items, item) {
+		if (r.Device == "" || r.Device == device) && (slices.Contains(r.Items, item) || r.Mode.Types() && r.Mode.Fits(item)) {
 			return item, nil
 		}
 	}
-	if s.changed == nil {
-		s.changed = make(chan struct{})
-	}
-	return "", s.changed
+	return "", s.await()
 }

@@ -17,15 +17,21 @@ const maxReply = 64 << 10
 type StatusError struct {
 	Status int    // HTTP
 	Body   string // at most 200 bytes
+
+	Refusal wire.Refusal // of a 400
 }
 
 func (e *StatusError) Error() string { return fmt.Sprintf("status %d: %s", e.Status, e.Body) }
 
 func statusError(status int, body []byte) error {
+	var refusal wire.Refusal
+	if status == http.StatusBadRequest {
+		refusal = wire.ParseRefusal(body)
+	}
 	if len(body) > 200 {
 		body = body[:200]
 	}
-	return &StatusError{Status: status, Body: string(bytes.TrimSpace(body))}
+	return &StatusError{Status: status, Body: string(bytes.TrimSpace(body)), Refusal: refusal}
 }
 
 // Call makes one device operation with the account's token and returns what came back, of whatever

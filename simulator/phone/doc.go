@@ -12,5 +12,6 @@
 //	                                       └▶ gone, no longer pending            ├▶ gone (404)
 //	                                                                             └▶ failed
 //
-// A phone never learns whether the number it sent was the right one: that is the browser's to show.
+// A phone never learns whether the number that was tapped was the right one: that is the browser's to show. Where a number is
+// typed it does, and rings on while there are tries left; where it shows a code (Ring.Code), the browser's side types it.
 package phone

@@ -38,11 +38,20 @@ type Ring struct {
 	Expires  time.Time    `json:"expires,omitzero"` // zero: unknown, on a stock phone
 	State    State        `json:"state"`
 	Answer   string       `json:"answer,omitempty"`
+	Wrong    int          `json:"wrong,omitempty"` // numbers that the server said were typed wrong
 	Ended    time.Time    `json:"ended,omitzero"`
 	Error    string       `json:"error,omitempty"`
 
 	serial uint64
 	digest string // of what was signed by the server
+}
+
+// Code is what the phone shows for the person to type in the browser, "" where it shows none.
+func (r Ring) Code() string {
+	if r.Mode.Shows() && len(r.Items) == 1 {
+		return r.Items[0]
+	}
+	return ""
 }
 
 // receive handles pushes, a few at a time, until the connection ends.
@@ -209,26 +218,41 @@ func (p *Phone) behave(r Ring) {
 	if p.o.Behaviour == nil {
 		return
 	}
-	item, err := p.o.Behaviour(p.ctx, p, r)
-	if err != nil {
-		p.note(Step{Name: StepDecided, TxID: r.TxID, Device: r.Device, Error: err.Error()})
-		return
+	for range maxTries {
+		item, err := p.o.Behaviour(p.ctx, p, r)
+		if err != nil {
+			p.note(Step{Name: StepDecided, TxID: r.TxID, Device: r.Device, Error: err.Error()})
+			return
+		}
+		if item == "" {
+			return
+		}
+		p.note(Step{Name: StepDecided, TxID: r.TxID, Device: r.Device, Detail: item})
+		if now, found := p.Ring(r.TxID); !found || now.State != Ringing {
+			return
+		}
+		// The outcome is in the ring and in the timeline.
+		p.answer(r.TxID, item)
+		var found bool
+		if r, found = p.Ring(r.TxID); !found || r.State != Ringing {
+			return
+		}
 	}
-	if item == "" {
-		return
-	}
-	p.note(Step{Name: StepDecided, TxID: r.TxID, Device: r.Device, Detail: item})
-	if r, found := p.Ring(r.TxID); !found || r.State != Ringing {
-		return
-	}
-	ctx, cancel := context.WithTimeout(p.ctx, callLimit)
-	defer cancel()
-	// The outcome is in the ring and in the timeline.
-	_ = p.Answer(ctx, r.TxID, item)
 }
 
-// Answer sends item, one of the ring's or wire.ItemDeny, whatever the ring's state: the server is
-// the judge. A 404 is a [StatusError] and makes the ring Gone.
+// maxTries is more numbers than any server lets be typed wrong.
+const maxTries = 10
+
+// answer is Answer with a limit of its own.
+func (p *Phone) answer(tx, item string) {
+	ctx, cancel := context.WithTimeout(p.ctx, callLimit)
+	defer cancel()
+	_ = p.Answer(ctx, tx, item)
+}
+
+// Answer sends item, one of the ring's, a number that was typed, or wire.ItemDeny, whatever the ring's state: the server is
+// the judge. A 404 is a [StatusError] and makes the ring Gone. So is a wrong number that was typed, which leaves the ring as it
+// is while there are tries left, and makes it Failed with the last one.
 func (p *Phone) Answer(ctx context.Context, tx, item string) error {
 	r, found := p.Ring(tx)
 	if !found {
@@ -243,6 +267,14 @@ func (p *Phone) Answer(ctx context.Context, tx, item string) error {
 	}
 	kept.Answer, kept.Ended = item, p.o.Clock.Now()
 	var status *StatusError
+	if errors.As(err, &status) && status.Refusal.Code == wire.WrongNumber {
+		kept.Wrong++
+		if status.Refusal.AttemptsLeft > 0 {
+			kept.Ended = time.Time{}
+			p.signal()
+			return err
+		}
+	}
 	switch {
 	case err == nil:
 		kept.State = Answered
