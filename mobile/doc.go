@@ -37,6 +37,19 @@
 //	                   ├─ newer prompt ──▶ superseded
 //	                   └─ time ──────────▶ expired
 //
+// Where the person types a number on the phone there are no items, and a wrong number leaves the prompt in wait while attempts are
+// left. Where the phone shows a code, two things are needed, in either order, and each is counted by an UPDATE of its own:
+//
+//	wait ─┬─ the phone approves ─▶ approved ─┬─ the browser sends the code ─▶ accept
+//	      └─ the browser sends it ▶ carried ─┴─ the phone approves ─────────▶ accept
+//	wrong codes in the browser ─▶ attempts_left ─▶ 0: wrong
+//
+// The code alone would prove that somebody reads the phone, but not with which key, and not that its owner was asked: the signature
+// is what the server trusts. The approval alone carries nothing. The code goes to the phone in its own call and never to the browser.
+//
+// What a mode is worth is in assurance.go, in one place: the ladder that administrators see, the check of what a stage demands, and
+// what a login may claim.
+//
 // The items are drawn when the device is offered and bound to a row when it is chosen (core.md §10 item 8). The
 // answer is one UPDATE that demands the owner's token, the state wait and the time: the first answer wins, also over
 // nodes and under replay. One prompt a device is pending; the database's unique index says so.
