@@ -138,7 +138,9 @@ func (s *Service) takeCode(ctx context.Context, run *flows.Run, o *authenticator
 	return p, status, run.Emit(ctx, e)
 }
 
-func wrongCode(left int) string { return "That is not the code that your phone shows. " + leftText(left) }
+func wrongCode(left int) string {
+	return "That is not the code that your phone shows. " + leftText(left)
+}
 
 func codeFailure(code, text string) fault.Fields {
 	return fault.Fields{"code": {{Code: code, Text: text}}}

@@ -202,7 +202,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	one, known := h.phone.Ring(in.TxID)
-	if !known || in.Item != wire.ItemDeny && !slices.Contains(one.Items, in.Item) {
+	if !known || in.Item != wire.ItemDeny && !slices.Contains(one.Items, in.Item) && !(one.Mode.Types() && one.Mode.Fits(in.Item)) {
 		reply(w, errors.New("the phone has no such request"))
 		return
 	}

@@ -10,6 +10,10 @@ let sending = '';       // tx_id of the answer on its way
 let accounts = -1;      // how many the last state had
 let homeFocus = null;   // what had the focus before the sheet came
 
+// How a request is answered: agree, tap one of the items, type a number, or show a code for the browser to be typed into.
+const act = (r) => r.mode === 'accept_deny' ? 'agree' : r.mode.startsWith('number_typed') ? 'type' : r.mode.startsWith('code_shown') ? 'show' : 'tap';
+const said = (r) => ({ agree: 'You said yes', show: 'You said yes', tap: `You tapped ${r.answer}`, type: `You typed ${r.answer}` })[act(r)];
+
 const now = () => Date.now() + ahead;
 
 // element makes a node; text is never read as markup.
@@ -55,7 +59,7 @@ function ringing() {
 
 const words = {
   ringing: () => ['•', '', 'Waiting for you'],
-  answered: (r) => r.answer === 'deny' ? ['✕', 'no', 'You said it was not you'] : ['→', 'sent', r.answer === 'accept' ? 'You said yes' : `You tapped ${r.answer}`],
+  answered: (r) => r.answer === 'deny' ? ['✕', 'no', 'You said it was not you'] : ['→', 'sent', said(r)],
   gone: () => ['–', '', 'Over before you answered'],
   expired: () => ['–', '', 'No answer in time'],
   failed: () => ['!', 'no', 'Your answer could not be sent'],
@@ -116,7 +120,7 @@ function current() {
 function drawSheet() {
   const r = current();
   const over = r && r.state === 'ringing' ? '' : 'over';
-  const key = r ? [r.tx_id, r.state, over, r.answer, sending === r.tx_id].join() : '';
+  const key = r ? [r.tx_id, r.state, over, r.answer, r.wrong, sending === r.tx_id].join() : '';
   if (key === shown) return;
   const before = shown;
   shown = key;
@@ -149,7 +153,6 @@ function fact(name, value, id) {
 
 function question(r) {
   const c = r.context || {};
-  const numbers = r.mode !== 'accept_deny';
   const more = ringing().length - 1;
   const busy = sending === r.tx_id;
   const choose = (item) => ({ type: 'button', disabled: busy, onclick: () => answer(r, item) });
@@ -168,28 +171,51 @@ function question(r) {
     element('div', { className: 'push-down' },
       r.expires ? element('div', { className: 'left', id: 'left' },
         element('span', { id: 'left-text' }, ''), element('progress', { max: 1, value: 1, 'aria-hidden': 'true' })) : null,
-      numbers ? element('p', { className: 'tap', id: 'tap' }, 'Tap the number in your browser') : null,
-      numbers
-        ? element('div', { className: 'numbers', role: 'group', 'aria-labelledby': 'tap' }, ...r.items.map((item) => element('button', { className: 'number', ...choose(item) }, item)))
-        : element('button', { className: 'button primary wide', ...choose('accept') }, 'Yes, log me in'),
+      ...{
+        agree: () => [element('button', { className: 'button primary wide', ...choose('accept') }, 'Yes, log me in')],
+        tap: () => [element('p', { className: 'tap', id: 'tap' }, 'Tap the number in your browser'),
+          element('div', { className: 'numbers', role: 'group', 'aria-labelledby': 'tap' }, ...r.items.map((item) => element('button', { className: 'number', ...choose(item) }, item)))],
+        type: () => [typing(r, busy)],
+        show: () => [element('p', { className: 'tap' }, 'Your browser asks for a code. It is shown here when you say yes.'),
+          element('button', { className: 'button primary wide', ...choose(r.items[0]) }, 'Yes, show the code')],
+      }[act(r)](),
       element('button', { className: 'button deny wide', ...choose('deny') }, 'No, it was not me')),
   ].filter(Boolean);
 }
 
+// typing asks for the number that the browser shows.
+function typing(r, busy) {
+  const digits = Number(r.mode.slice(-1));
+  const input = element('input', {
+    id: 'typed', className: 'typed', inputMode: 'numeric', autocomplete: 'off', pattern: `[0-9]{${digits}}`, maxLength: digits, required: true, disabled: busy,
+    'aria-describedby': 'typed-wrong',
+  });
+  return element('form', {
+    onsubmit: (event) => {
+      event.preventDefault();
+      answer(r, input.value);
+    },
+  },
+  element('label', { className: 'tap', htmlFor: 'typed' }, 'Type the number in your browser'), input,
+  element('p', { className: 'hint error', id: 'typed-wrong', role: 'alert' }, r.wrong ? 'That was not the number. Look again.' : ''),
+  element('button', { className: 'button primary wide', type: 'submit', disabled: busy }, 'Yes, log me in'));
+}
+
 function result(r) {
   let mark, kind, title, text;
-  const numbers = r.mode !== 'accept_deny';
   if (r.state === 'answered' && r.answer === 'deny') {
     [mark, kind, title] = ['✕', 'no', 'Login refused'];
     text = 'Nobody was let in. Did you not start this login? Then somebody knows your password: change it.';
   } else if (r.state === 'answered') {
-    [mark, kind, title] = numbers ? [r.answer, 'sent', `You tapped ${r.answer}`] : ['✓', 'sent', 'You said yes'];
-    text = numbers
-      ? 'If your browser shows this number, it goes on by itself. If it shows another one, the login was refused.'
-      : 'Your browser goes on by itself.';
+    const how = act(r);
+    [mark, kind, title] = how === 'tap' ? [r.answer, 'sent', said(r)] : how === 'show' ? [r.answer, 'sent', 'Type this code in your browser'] : ['✓', 'sent', said(r)];
+    text = {
+      tap: 'If your browser shows this number, it goes on by itself. If it shows another one, the login was refused.',
+      show: 'Nobody else may have it: no person, no other page.',
+    }[how] || 'Your browser goes on by itself.';
   } else if (r.state === 'failed') {
-    [mark, kind, title] = ['!', 'no', 'Not sent'];
-    text = 'Your answer did not reach the server. ' + (r.error || '');
+    [mark, kind, title] = r.wrong ? ['✕', 'no', 'Too many wrong numbers'] : ['!', 'no', 'Not sent'];
+    text = r.wrong ? 'Nobody was let in. Log in again to get another number.' : 'Your answer did not reach the server. ' + (r.error || '');
   } else if (r.state === 'gone') {
     [mark, kind, title] = ['–', '', 'This request is over'];
     text = 'It was answered already, a newer one took its place, or its time ran out.';
@@ -204,7 +230,7 @@ function result(r) {
       element('p', { className: 'hint', id: 'sheet-what' }, text),
       element('p', { className: 'hint' }, [application(r), place(r)].filter(Boolean).join(' · '))),
     element('div', { className: 'push-down' },
-      r.state === 'failed' ? element('button', { className: 'button primary wide', type: 'button', onclick: () => answer(r, r.answer) }, 'Try again') : null,
+      r.state === 'failed' && !r.wrong ? element('button', { className: 'button primary wide', type: 'button', onclick: () => answer(r, r.answer) }, 'Try again') : null,
       element('button', { className: 'button wide', type: 'button', onclick: () => { closed.add(r.tx_id); draw(); } }, 'Done')),
   ];
 }
