@@ -62,8 +62,10 @@ func TestLoginByWebPush(t *testing.T) {
 	for _, channel := range []wire.PushChannel{wire.ChannelWebPush, wire.ChannelUnifiedPush} {
 		t.Run(string(channel), func(t *testing.T) {
 			t.Parallel()
+			var n *node
 			d, settings := webDouble(t, channel)
-			n := start(t, settings)
+			d.Bind(func() string { return n.vapidKey() })
+			n = start(t, settings)
 			n.ringsBy(t, d.Box, d)
 			record := d.History()[0]
 			if record.Headers["Urgency"] != "high" || len(record.Headers["Topic"]) != 32 {

@@ -33,6 +33,9 @@ type Fixture struct {
 	// Sent is the JSON documents that the provider got, decrypted where the channel encrypts.
 	Sent func() [][]byte
 
+	// Withholds says that the channel, on purpose, sends nothing of the title, the body and the data.
+	Withholds bool
+
 	// Fixed reports whether a channel may put this value of its own at this place of the document, such as "high" at
 	// "message.android.priority". Everything else must come from the message. Elements of a list have no index.
 	Fixed func(path, value string) bool
@@ -253,7 +256,10 @@ func payload(ctx context.Context, f Fixture) error {
 	for _, v := range m.Data {
 		missing[v] = true
 	}
-	ours := map[string]bool{m.CollapseKey: true}
+	if f.Withholds {
+		missing = map[string]bool{m.Address: true}
+	}
+	ours := map[string]bool{m.CollapseKey: !f.Withholds}
 	for v := range missing {
 		ours[v] = true
 	}

@@ -36,11 +36,10 @@ const (
 
 // Options of a Double. The zero value is usable.
 type Options struct {
-	Base    string                       // at which this handler is reached, "http://127.0.0.1:9199"; SetBase says it later
-	Channel wire.PushChannel             // how phones name it; default webpush
-	Key     func() (key string, _ error) // what to subscribe with, asked for by Register; nil: subscriptions are bound to no key
-	Clock   clock.Clock                  // default the wall clock
-	History int                          // sends remembered; default 2000
+	Base    string           // at which this handler is reached, "http://127.0.0.1:9199"; SetBase says it later
+	Channel wire.PushChannel // how phones name it; default webpush
+	Clock   clock.Clock      // default the wall clock
+	History int              // sends remembered; default 2000
 }
 
 // Double is the push service. It is an http.Handler and safe for concurrent use.
@@ -51,6 +50,7 @@ type Double struct {
 
 	mu   sync.Mutex
 	base string
+	key  func() string
 	subs map[string]*subscription // by id
 }
 
@@ -88,6 +88,13 @@ func (d *Double) SetBase(base string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.base = strings.TrimSuffix(base, "/")
+}
+
+// Bind has Register subscribe with that key of the server, asked for each time.
+func (d *Double) Bind(key func() string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.key = key
 }
 
 // NewSubscription makes what a browser gets from pushManager.subscribe; messages are then taken by that key alone, or with
@@ -144,12 +151,12 @@ func ID(s wire.Subscription) string { return s.Endpoint[strings.LastIndexByte(s.
 
 // Register gives a phone a fresh subscription, in the JSON form of an address; any that it had is its own affair.
 func (d *Double) Register(context.Context, string) (string, error) {
-	key := ""
-	if d.o.Key != nil {
-		var err error
-		if key, err = d.o.Key(); err != nil {
-			return "", err
-		}
+	d.mu.Lock()
+	ask := d.key
+	d.mu.Unlock()
+	key := "" // any
+	if ask != nil {
+		key = ask()
 	}
 	s, err := d.NewSubscription(key)
 	if err != nil {
@@ -194,7 +201,7 @@ func (d *Double) push(w http.ResponseWriter, r *http.Request) {
 		record.Status, record.Reason = status, reason
 		d.Note(record)
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, reason)
+		_, _ = io.WriteString(w, reason) //nolint:gosec // G705: our own fixed words
 	}
 	fault := d.Next()
 	if fault != nil && (fault.Hang || fault.Reset) {
@@ -308,7 +315,7 @@ func (d *Double) authenticate(header, base string) (string, error) {
 		return "", errors.New("exp is over, or more than 24 hours away")
 	}
 	if claims.Subject != "" && !strings.HasPrefix(claims.Subject, "mailto:") && !strings.HasPrefix(claims.Subject, "https:") {
-		return "", errors.New("sub is neither mailto: nor https:")
+		return "", errors.New("sub is neither a mailto: nor an https: URL")
 	}
 	return params["k"], nil
 }
