@@ -251,7 +251,7 @@ func (s *Service) setPushKey(ctx context.Context, r *api.Request, in wire.PushKe
 	if err := violations(in.Validate()); err != nil {
 		return api.None{}, err
 	}
-	channel, address, err := s.chosen(in)
+	channel, address, err := s.chosen(ctx, c.device, in)
 	if err != nil {
 		return api.None{}, err
 	}

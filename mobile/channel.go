@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"countersign/core/api"
@@ -21,6 +22,9 @@ import (
 // Channel is a push channel that phones may choose.
 type Channel struct {
 	wire.PushOffer
+	// Address makes the address of what the phone gave and of the gateway that the phone's stage names (cgw_endpoint); nil: the
+	// gateway does not matter.
+	Address func(gateway, given string) string
 	// Check says what is wrong with an address as far as that shows without asking anybody, in a text for people. May be nil.
 	Check func(address string) error
 }
@@ -46,7 +50,7 @@ func (s *Service) mountChannels(a *api.API) {
 
 // chosen is the channel and the address that a phone asks for; no address: it asks by itself. A phone that names no channel
 // is one of the contract, which this server's settings need not suit.
-func (s *Service) chosen(in wire.PushKey) (channel string, address *string, err error) {
+func (s *Service) chosen(ctx context.Context, device uuid.UUID, in wire.PushKey) (channel string, address *string, err error) {
 	if in.Channel == "" {
 		return s.Channel, &in.FirebaseKey, nil
 	}
@@ -58,6 +62,13 @@ func (s *Service) chosen(in wire.PushKey) (channel string, address *string, err 
 			continue
 		}
 		text := in.Address()
+		if c.Address != nil {
+			gateway, err := s.gateway(ctx, device)
+			if err != nil {
+				return "", nil, err
+			}
+			text = c.Address(gateway, text)
+		}
 		if c.Check == nil {
 			return string(in.Channel), &text, nil
 		}
@@ -71,6 +82,17 @@ func (s *Service) chosen(in wire.PushKey) (channel string, address *string, err 
 		return string(in.Channel), &text, nil
 	}
 	return "", nil, fault.Field("channel", "unavailable", fmt.Sprintf("This server does not push by %q; see push_channels.", in.Channel))
+}
+
+// gateway is what the stage by which a device was set up names as its push gateway; "" for none.
+func (s *Service) gateway(ctx context.Context, device uuid.UUID) (string, error) {
+	var named string
+	err := s.Pool.QueryRow(ctx, `SELECT coalesce(s.settings->>'cgw_endpoint', '') FROM mobile_devices d LEFT JOIN stages s ON s.stage_uuid = d.stage WHERE d.uuid = $1`,
+		device).Scan(&named)
+	if err != nil {
+		return "", fmt.Errorf("read stage of device: %w", db.Fault(err))
+	}
+	return named, nil
 }
 
 // pushKeyColumn is where the keys by which push services know the server are kept.

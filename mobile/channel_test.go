@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"countersign/core/secret"
 	"countersign/mobile/wire"
 	"countersign/push"
@@ -89,6 +91,32 @@ func TestSubscriptionAsBrowsersGiveIt(t *testing.T) {
 	}
 	if got := value[string](b, `SELECT push_address FROM mobile_devices WHERE uuid = $1`, device); got != subscribed("https://push.example/1").Address() {
 		t.Errorf("stored %s", got)
+	}
+}
+
+// G14: the gateway of the stage names the relay, from the moment at which the phone says that it has one.
+func TestStageNamesTheRelay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.service.Channels = []Channel{{
+		PushOffer: wire.PushOffer{Channel: wire.ChannelRelay}, Address: func(gateway, given string) string { return gateway + "|" + given },
+	}}
+	device, token := b.phone(b.user)
+	stored := func() string {
+		t.Helper()
+		if status, reply := b.call(device, wire.ActionPushKey, token, wire.PushKey{FirebaseKey: "handle", Channel: wire.ChannelRelay}); status != 204 {
+			t.Fatalf("%d %s", status, reply)
+		}
+		return value[string](b, `SELECT push_address FROM mobile_devices WHERE uuid = $1`, device)
+	}
+	if got := stored(); got != "|handle" {
+		t.Errorf("without a stage: %s", got)
+	}
+	stage := uuid.New()
+	b.exec(`INSERT INTO stages (stage_uuid, name, kind, settings) VALUES ($1, 'phone', 'authenticatormobilestage', '{"cgw_endpoint": "relay.example:8443"}')`, stage)
+	b.exec(`UPDATE mobile_devices SET stage = $2 WHERE uuid = $1`, device, stage)
+	if got := stored(); got != "relay.example:8443|handle" {
+		t.Errorf("with a stage: %s", got)
 	}
 }
 

@@ -29,7 +29,7 @@ type Settings struct {
 	ConfigureFlow *uuid.UUID `json:"configure_flow" api:"ref=flow" doc:"Flow used by an authenticated user to configure this stage. If empty, users cannot configure it."`
 	FriendlyName  *string    `json:"friendly_name"`
 	Mode          wire.Mode  `json:"item_matching_mode"`
-	CGWEndpoint   string     `json:"cgw_endpoint" api:"required" doc:"Host, and port, of the push gateway."`
+	CGWEndpoint   string     `json:"cgw_endpoint" api:"required" doc:"Host, and port, of the relay that rings phones of this stage which choose one; - or localhost for the server's own, push.relay.url. Other phones do not need it."`
 	Answer        AnswerMode `json:"answer_mode" doc:"How people answer. item_matching: as item_matching_mode says. number_typed: the browser shows a number that they type on the phone. code_shown: the phone shows a code that they type in the browser."`
 	TypedAttempts int        `json:"typed_attempts" api:"min=1,max=5" doc:"Wrong numbers that end a request where people type. Where they pick, the first wrong one does."`
 	Required      Assurance  `json:"required_assurance" doc:"What logins have to be worth; settings that give less are refused."`

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +31,7 @@ import (
 	"countersign/core/user"
 	"countersign/mobile"
 	"countersign/push"
+	"countersign/push/relay"
 	"countersign/push/webpush"
 )
 
@@ -39,7 +42,8 @@ const Version = "0.1.0"
 type Options struct {
 	Log    *slog.Logger
 	Getenv func(string) string // for the bootstrap variables; default os.Getenv
-	// Channel is used for new push addresses instead of FCM: a measurement or a test brings its own.
+	// Channel is used for new push addresses instead of FCM, and in place of the one of its name: a measurement or a test
+	// brings its own.
 	Channel push.Channel
 	// Listener is used instead of listening on Config.Listen.
 	Listener net.Listener
@@ -131,10 +135,8 @@ func Open(ctx context.Context, c Config, o Options) (_ *App, err error) {
 		}
 	}()
 	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if c.DataDir != "" {
-		if err := os.MkdirAll(c.DataDir, 0o755); err != nil { //nolint:gosec // PostgreSQL's own user must be able to enter
-			return nil, fmt.Errorf("make the data directory: %w", err)
-		}
+	if err := c.makeDataDir(); err != nil {
+		return nil, err
 	}
 	keys, err := c.secretKeys(func() string { return secret.Token(64) })
 	if err != nil {
@@ -169,20 +171,22 @@ func Open(ctx context.Context, c Config, o Options) (_ *App, err error) {
 	if a.bus, err = bus.Open(ctx, a.pool, bus.Options{Log: o.Log}); err != nil {
 		return nil, err
 	}
-	key, err := mobile.ChannelKey(ctx, a.pool, keeper, webpush.Name)
-	if errors.Is(err, secret.ErrUnknownKey) || errors.Is(err, secret.ErrTampered) { // the server has other ways to ring phones
-		o.Log.Error("Web Push is off: its key was sealed by a secret_key that is not configured", "error", err)
-	} else if err != nil {
-		return nil, err
-	}
-	all, err := channels(c, key)
+	own, err := a.channelKeys(ctx, keeper)
 	if err != nil {
 		return nil, err
 	}
-	a.offers = offers(all)
-	if o.Channel != nil {
-		all, a.channel = append(all, o.Channel), o.Channel.Name()
+	all, err := channels(c, own)
+	if err != nil {
+		return nil, err
 	}
+	if o.Channel != nil {
+		a.channel = o.Channel.Name()
+		if i := slices.IndexFunc(all, func(c push.Channel) bool { return c.Name() == a.channel }); i >= 0 {
+			all = slices.Delete(all, i, i+1)
+		}
+		all = append(all, o.Channel)
+	}
+	a.offers = offers(all)
 	a.pusher, err = push.New(all, push.Options{
 		Workers: c.Push.Workers, Queue: c.Push.Queue, Log: o.Log, Metrics: a.metrics,
 	})
@@ -204,6 +208,21 @@ func Open(ctx context.Context, c Config, o Options) (_ *App, err error) {
 		}
 	}
 	return a, nil
+}
+
+// channelKeys loads the server's own keys. One that was sealed by a secret key that is gone costs its channel, no more.
+func (a *App) channelKeys(ctx context.Context, keeper *secret.Keeper) (channelKeys, error) {
+	var out channelKeys
+	for name, key := range map[string]**ecdsa.PrivateKey{webpush.Name: &out.webpush, relay.Name: &out.relay} {
+		var err error
+		*key, err = mobile.ChannelKey(ctx, a.pool, keeper, name)
+		if errors.Is(err, secret.ErrUnknownKey) || errors.Is(err, secret.ErrTampered) {
+			a.log.Error("push channel is off: its key was sealed by a secret_key that is not configured", "channel", name, "error", err)
+		} else if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
 }
 
 // Addr is the address that the server listens on.

@@ -82,7 +82,18 @@ type Config struct {
 			Contact      string   `yaml:"contact" help:"mailto: or https: URL of who is responsible, told to push services; default: the address of mail.from. Apple's demands one."`
 			AllowedHosts []string `yaml:"allowed_hosts" help:"Push services, as host or host:port, that may have private addresses and speak plain HTTP: those of your own network."`
 		} `yaml:"webpush" help:"Web Push and UnifiedPush."`
+		Relay struct {
+			URL string `yaml:"url" help:"Relay of phones that choose one, as https://relay.example, where their stage names none in cgw_endpoint."`
+			Key string `yaml:"key" secret:"true" help:"The relay's ticket for this server; its administrator makes it with countersign relay admit."`
+		} `yaml:"relay" help:"For servers without credentials at Google or Apple."`
 	} `yaml:"push"`
+
+	Relay struct {
+		Open        bool     `yaml:"open" help:"Take servers without a ticket."`
+		Revoked     []string `yaml:"revoked" help:"Servers, by relay_instance, that are refused whatever they show."`
+		PerInstance int      `yaml:"per_instance" help:"Wake-ups that a server may send in a minute."`
+		PerPhone    int      `yaml:"per_phone" help:"Wake-ups that a phone may get in a minute."`
+	} `yaml:"relay" help:"What countersign relay does for other servers; a server itself does not read it."`
 
 	Mail struct {
 		Host     string        `yaml:"host" help:"SMTP server that takes the mails to users. Without one, none are sent."`
@@ -123,6 +134,7 @@ func Defaults() Config {
 	c.Push.Workers, c.Push.Queue = 64, 10_000
 	c.Push.WebPush.AllowedHosts = []string{}
 	c.Push.APNs.URL = apns.Production
+	c.Relay.Revoked, c.Relay.PerInstance, c.Relay.PerPhone = []string{}, 1200, 6
 	c.Push.FCM.URL = "https://fcm.googleapis.com/v1"
 	c.Mail.TLS, c.Mail.Timeout = mail.StartTLS, mail.MaxTimeout
 	c.Events.Retention = 365 * 24 * time.Hour
@@ -164,6 +176,7 @@ func (c *Config) validate() error {
 		{c.Mobile.LongestPause < c.Mobile.PushWindow || c.Mobile.LongestPause > 24*time.Hour, "mobile.longest_pause: push_window to 24h"},
 		{c.Mobile.SourcePushes < 1 || c.Mobile.TotalPushes < 1, "mobile.source_pushes, total_pushes: at least 1"},
 		{c.Push.Workers < 1 || c.Push.Queue < 1, "push: workers and queue are at least 1"},
+		{c.Relay.PerInstance < 1 || c.Relay.PerPhone < 1, "relay: per_instance and per_phone are at least 1"},
 		{c.Events.Retention < 24*time.Hour, "events.retention: at least 24h"},
 	} {
 		if rule.bad {
@@ -198,6 +211,16 @@ func (c *Config) Logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+func (c *Config) makeDataDir() error {
+	if c.DataDir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(c.DataDir, 0o755); err != nil { //nolint:gosec // PostgreSQL's own user must be able to enter
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	return nil
 }
 
 // keyFile is the secret key in the data directory.

@@ -23,6 +23,7 @@ import (
 	"countersign/push"
 	"countersign/push/apns"
 	"countersign/push/fcm"
+	"countersign/push/relay"
 	"countersign/push/webpush"
 )
 
@@ -60,9 +61,36 @@ func sealedColumns() []secret.Column {
 	return slices.Concat(token.Sealed(), mobile.Sealed(), totp.Sealed(), static.Sealed(), duo.Sealed(), sms.Sealed())
 }
 
-// channels is the list of push channels that the settings allow, in the order in which we would choose. key is the server's
-// own for Web Push; without one there is none.
-func channels(c Config, key *ecdsa.PrivateKey) ([]push.Channel, error) {
+// channelKeys are the server's own keys for channels that need one; nil: it cannot be had, and so neither can the channel.
+type channelKeys struct{ webpush, relay *ecdsa.PrivateKey }
+
+// channels is the list of push channels that the settings allow, in the order in which we would choose.
+func channels(c Config, keys channelKeys) ([]push.Channel, error) {
+	out, err := providers(c)
+	if err != nil {
+		return nil, err
+	}
+	if keys.webpush != nil {
+		for _, name := range []string{webpush.Name, webpush.UnifiedPush} {
+			channel, err := webpush.New(webpush.Config{Name: name, Key: keys.webpush, Contact: c.PushContact(), AllowedHosts: c.Push.WebPush.AllowedHosts})
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, channel)
+		}
+	}
+	if keys.relay != nil {
+		channel, err := relay.New(relay.Config{URL: c.Push.Relay.URL, Ticket: c.Push.Relay.Key, Key: keys.relay})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, channel)
+	}
+	return out, nil
+}
+
+// providers are the channels to Google and Apple, which need credentials. A relay has these alone.
+func providers(c Config) ([]push.Channel, error) {
 	var out []push.Channel
 	if f := c.Push.FCM; f.Credentials != "" {
 		channel, err := fcm.New(fcm.Config{
@@ -80,15 +108,6 @@ func channels(c Config, key *ecdsa.PrivateKey) ([]push.Channel, error) {
 		}
 		out = append(out, channel)
 	}
-	if key != nil {
-		for _, name := range []string{webpush.Name, webpush.UnifiedPush} {
-			channel, err := webpush.New(webpush.Config{Name: name, Key: key, Contact: c.PushContact(), AllowedHosts: c.Push.WebPush.AllowedHosts})
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, channel)
-		}
-	}
 	return out, nil
 }
 
@@ -99,6 +118,9 @@ func offers(all []push.Channel) []mobile.Channel {
 		o := mobile.Channel{PushOffer: wire.PushOffer{Channel: wire.PushChannel(channel.Name())}}
 		if c, ok := channel.(interface{ PublicKey() string }); ok {
 			o.VAPIDPublicKey = c.PublicKey()
+		}
+		if c, ok := channel.(*relay.Channel); ok {
+			o.RelayInstance, o.Address = c.Instance(), relay.Address
 		}
 		if c, ok := channel.(interface{ CheckAddress(address string) error }); ok {
 			o.Check = c.CheckAddress

@@ -4,8 +4,13 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"countersign/core/mail"
+	"countersign/core/secret"
+	"countersign/mobile"
 	"countersign/push/fcm"
+	"countersign/push/relay"
 )
 
 // OpenWorker is Open without a listener, for Work and for commands.
@@ -42,9 +47,23 @@ type PushCheck struct {
 }
 
 // CheckPush tries the credentials of each push channel of the settings that has any. The channels that need none are not
-// among them.
-func CheckPush(ctx context.Context, c Config) ([]PushCheck, error) {
-	all, err := channels(c, nil)
+// among them, nor is the relay without a database, which has the server's key; pool may be nil.
+func CheckPush(ctx context.Context, c Config, pool *pgxpool.Pool) ([]PushCheck, error) {
+	var keys channelKeys
+	if pool != nil && c.Push.Relay.URL != "" {
+		given, err := c.givenKeys()
+		if err != nil {
+			return nil, err
+		}
+		keeper, err := secret.New(given...)
+		if err != nil {
+			return nil, err
+		}
+		if keys.relay, err = mobile.ChannelKey(ctx, pool, keeper, relay.Name); err != nil {
+			return nil, err
+		}
+	}
+	all, err := channels(c, keys)
 	if err != nil {
 		return nil, err
 	}

@@ -143,6 +143,8 @@ type PushOffer struct {
 	Channel PushChannel `json:"channel" api:"required"`
 	// VAPIDPublicKey is what to subscribe with, for webpush and unifiedpush: a point on P-256, uncompressed, base64url.
 	VAPIDPublicKey string `json:"vapid_public_key,omitempty" doc:"What to subscribe with: the applicationServerKey, base64url."`
+	// RelayInstance is whom a relay has to make the phone's handle for, for relay.
+	RelayInstance string `json:"relay_instance,omitempty" doc:"The instance for which a relay has to make the handle."`
 }
 
 // SchemaName is the component's name in the API document.

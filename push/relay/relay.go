@@ -114,10 +114,10 @@ var (
 	handleForm = regexp.MustCompile(`^[A-Za-z0-9_-]{32,}$`)
 )
 
-// Address is how the channel takes a handle of the relay at that host, with a port or without; of that of Config.URL for a host
-// that is none, as "" and "-".
+// Address is how the channel takes a handle of the relay at that host, with a port or without; of that of Config.URL for
+// "localhost", which is what stages say that need none, and for what is no host, as "" and "-".
 func Address(host, handle string) string {
-	if !hostForm.MatchString(host) {
+	if host == "localhost" || !hostForm.MatchString(host) {
 		return handle
 	}
 	return host + "/" + handle

@@ -26,6 +26,7 @@ type commands struct {
 	Doctor   doctorCmd   `cmd:"" help:"Check settings, data directory, database, push credentials and mail server, and say what to do."`
 	Setup    setupCmd    `cmd:"" help:"Print a new one-time setup link for the first administrator."`
 	Rekey    rekeyCmd    `cmd:"" help:"Seal stored secrets with the current secret_key, so that old_secret_keys can be taken away. Servers go on meanwhile."`
+	Relay    relayCmd    `cmd:"" help:"Ring phones for servers that have no credentials of their own at Google or Apple."`
 	Settings settingsCmd `cmd:"" name:"config" help:"Print the effective settings, with secrets hidden, and where each comes from."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"countersign/cmd/app"
 	"countersign/core/db"
 	"countersign/push/apns"
 	"countersign/push/fcm"
+	"countersign/push/relay"
 )
 
 type doctorCmd struct{ server }
@@ -40,18 +43,21 @@ func (d *doctorCmd) Run(e *env) error {
 		help = "That is fine if it is your server; stop it to check the database from here."
 	}
 	say("database", err, help)
-	if err == nil {
+	if err != nil {
+		d.push(e, c, nil, say)
+	} else {
 		have, want, err := db.Version(e.ctx, pool)
+		usable := pool
 		if err == nil && have < want {
-			err = fmt.Errorf("version %d, this program needs %d", have, want)
+			err, usable = fmt.Errorf("version %d, this program needs %d", have, want), nil
 		}
 		say("schema", err, "`countersign migrate` brings it up to date; so does starting the server.")
+		d.push(e, c, usable, say)
 		pool.Close()
 		if managed != nil {
 			say("stopping the managed PostgreSQL", managed.Stop(context.WithoutCancel(e.ctx)), "")
 		}
 	}
-	d.push(e, c, say)
 	d.mail(e, c, say)
 	if bad {
 		return errSilent
@@ -61,13 +67,14 @@ func (d *doctorCmd) Run(e *env) error {
 
 // pushHelp says what to do when a channel's credentials are refused.
 var pushHelp = map[string]string{
-	fcm.Name:  "The service account needs the role Firebase Cloud Messaging API Admin, and the API must be switched on.",
-	apns.Name: "Look at push.apns: the key may be for another team, topic or environment (push.apns.url).",
+	fcm.Name:   "The service account needs the role Firebase Cloud Messaging API Admin, and the API must be switched on.",
+	relay.Name: "Ask the relay's administrator for a new ticket (countersign relay admit), and give it as push.relay.key_file.",
+	apns.Name:  "Look at push.apns: the key may be for another team, topic or environment (push.apns.url).",
 }
 
 // push tries the credentials of the push channels that have any.
-func (*doctorCmd) push(e *env, c app.Config, say func(what string, err error, help string)) {
-	tried, err := app.CheckPush(e.ctx, c)
+func (*doctorCmd) push(e *env, c app.Config, pool *pgxpool.Pool, say func(what string, err error, help string)) {
+	tried, err := app.CheckPush(e.ctx, c, pool)
 	if err != nil {
 		say("push", err, "docs/push.md says how each channel is set up.")
 		return
@@ -76,7 +83,7 @@ func (*doctorCmd) push(e *env, c app.Config, say func(what string, err error, he
 		say("push by "+one.Channel, one.Err, pushHelp[one.Channel])
 	}
 	if len(tried) == 0 {
-		_, _ = fmt.Fprintln(e.out, "note  push: no Firebase credentials (push.fcm.credentials_file) nor Apple's (push.apns.key_file): phones that know neither Web Push nor UnifiedPush are not rung; those that can fetch still see what waits.")
+		_, _ = fmt.Fprintln(e.out, "note  push: no Firebase credentials (push.fcm.credentials_file) nor Apple's (push.apns.key_file), nor a relay (push.relay.url): phones that know neither Web Push nor UnifiedPush are not rung; those that can fetch still see what waits.")
 	}
 	if c.PushContact() == "" {
 		_, _ = fmt.Fprintln(e.out, "note  push: no contact (push.webpush.contact, or mail.from), without which Apple's browsers are not rung.")
