@@ -177,12 +177,16 @@ func collapse(key string) string {
 }
 
 func (c *Channel) post(ctx context.Context, base string, body []byte, secrets ...string) error {
+	ticket := ""
+	if base == c.base { // another relay has no use for it
+		ticket = c.ticket
+	}
 	secrets = append(secrets, c.ticket)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+PathWakes, bytes.NewReader(body))
 	if err != nil {
 		return &push.Error{Reason: push.InvalidAddress, Permanent: true, Cause: errors.New("the relay's address cannot be called")}
 	}
-	proof, err := c.signer.Prove(r.URL.Hostname(), body, c.ticket, c.now())
+	proof, err := c.signer.Prove(r.URL.Hostname(), body, ticket, c.now())
 	if err != nil {
 		return &push.Error{Reason: push.Credentials, Permanent: true, Cause: push.Redact(err, secrets...)}
 	}
