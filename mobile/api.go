@@ -104,6 +104,10 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 	if err != nil {
 		return wire.EnrollmentCallback{}, err
 	}
+	found, err := s.attest(ctx, device, token, in.Keys, keys)
+	if err != nil {
+		return wire.EnrollmentCallback{}, err
+	}
 	reply := wire.EnrollmentCallback{Token: secret.Token(tokenLength)}
 	if keys != nil {
 		if reply.ServerKey, err = s.publicKey(ctx); err != nil {
@@ -145,6 +149,9 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		if err := keys.keep(ctx, tx, device, nil); err != nil {
 			return err
 		}
+		if err := found.keep(ctx, tx, device); err != nil {
+			return err
+		}
 		if moves != nil {
 			reply.Fingerprint = wire.Fingerprint(device.String(), keys[wire.UsePossession].Thumbprint, keys[wire.UseVerification].Thumbprint)
 			if _, err := tx.Exec(ctx, `UPDATE mobile_enrollments SET fingerprint = $2 WHERE device = $1`, device, reply.Fingerprint); err != nil {
@@ -160,7 +167,7 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		}
 		return s.Events.Emit(ctx, tx, event.Event{
 			Action: event.ModelCreated, App: app, User: &owner,
-			Context: map[string]any{"model": deviceRef(device, name), "platform": in.Info.Platform, "app_version": in.Info.AppVersion, "signs": keys.uses()},
+			Context: map[string]any{"model": deviceRef(device, name), "platform": in.Info.Platform, "app_version": in.Info.AppVersion, "signs": keys.uses(), "attestation": found},
 		})
 	})
 	if err != nil {

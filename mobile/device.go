@@ -26,6 +26,7 @@ type Device struct {
 	Type              string     `json:"type" api:"ro" doc:"Type of the device."`
 	Confirmed         bool       `json:"confirmed" db:"confirmed" api:"ro"`
 	LastCheckin       *wire.Info `json:"last_checkin" api:"ro"`
+	Attestation       findings   `json:"attestation" api:"ro" doc:"What was found, at the enrolment, of what the phone's maker says of its keys. Empty: nothing was asked for, or sent."`
 
 	UserID int `json:"-" db:"user_id"`
 }
@@ -103,14 +104,16 @@ func load(ctx context.Context, q db.Querier, _ *resource.View, rows []*Device) e
 		d.PK, d.VerboseName, d.VerboseNamePlural = d.ID.String(), "Mobile Device", "Mobile Devices"
 		d.MetaModelName, d.Type = app+".mobiledevice", app+".MobileDevice"
 	}
-	found, err := q.Query(ctx, `SELECT uuid, info FROM mobile_devices WHERE uuid = ANY($1)`, ids)
+	found, err := q.Query(ctx, `SELECT uuid, info, attestation FROM mobile_devices WHERE uuid = ANY($1)`, ids)
 	if err != nil {
 		return db.Fault(err)
 	}
 	var id uuid.UUID
 	var info wire.Info
-	_, err = pgx.ForEachRow(found, []any{&id, &info}, func() error {
+	var attested findings
+	_, err = pgx.ForEachRow(found, []any{&id, &info, &attested}, func() error {
 		own := info
+		byID[id].Attestation, attested = attested, nil
 		info = wire.Info{}
 		if own.Others == nil {
 			own.Others = map[string]any{}

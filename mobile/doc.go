@@ -29,6 +29,9 @@
 //
 // Until it is approved the new device is not confirmed, and its token is good for asking how it stands.
 //
+// What the phone's maker says of the keys is checked before they are taken, as the stage demands (mobile/attestation): a
+// phone that falls short is refused with an event, and its one-time token stays good.
+//
 // # A prompt
 //
 //	                   ┌─ right item ────▶ accept ──▶ the login goes on

@@ -56,7 +56,12 @@ func (s Settings) attempts() int {
 }
 
 // checkRow holds a stage's settings against each other.
-func checkRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) error {
+func (s *Service) checkRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) error {
+	fields := fault.Fields{}
+	s.checkDemand(&c.Row.Settings, fields)
+	if err := fields.Err(); err != nil {
+		return err
+	}
 	if err := c.Row.checkTimes(); err != nil {
 		return err
 	}

@@ -31,7 +31,18 @@ func (s *Service) rotateKeys(ctx context.Context, r *api.Request, in wire.Rotati
 	if c.proof == nil {
 		return api.None{}, fault.Field("keys", "invalid", "This phone has no keys. Enrol it again with some.")
 	}
+	if err := violations(in.Keys.Validate()); err != nil {
+		return api.None{}, err
+	}
 	keys, err := s.successors(ctx, r, c, in)
+	if err != nil {
+		return api.None{}, err
+	}
+	token, _, err := credentials(r.HTTP)
+	if err != nil {
+		return api.None{}, err
+	}
+	found, err := s.attest(ctx, c.device, token, &in.Keys, keys)
 	if err != nil {
 		return api.None{}, err
 	}
@@ -57,8 +68,11 @@ func (s *Service) rotateKeys(ctx context.Context, r *api.Request, in wire.Rotati
 		if err := keys.keep(ctx, tx, c.device, &until); err != nil || same {
 			return err
 		}
+		if err := found.replace(ctx, tx, c.device, keys); err != nil {
+			return err
+		}
 		return s.Events.Emit(ctx, tx, event.Event{Action: event.ModelUpdated, App: app, User: &d.owner, Context: map[string]any{
-			"model": deviceRef(c.device, d.name), "message": "The phone brought new keys.",
+			"model": deviceRef(c.device, d.name), "message": "The phone brought new keys.", "attestation": found,
 			"thumbprint": c.key.Thumbprint, "new_thumbprint": keys[wire.UsePossession].Thumbprint,
 		}})
 	})

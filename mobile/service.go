@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -51,6 +52,7 @@ type Options struct {
 	Channel      string         // the channel of addresses of which the phone names none; default "fcm"
 	Channels     []Channel      // those that phones may choose
 	Log          *slog.Logger
+	Evidence     Evidence      // by what attestations are checked; none are good without its roots
 	AnswerWindow time.Duration // how long a phone may answer; default 60 s, at most MaxAnswerWindow
 	Budget       Budget
 	Random       io.Reader
@@ -93,6 +95,9 @@ func New(o Options) *Service {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Evidence.HTTP == nil {
+		o.Evidence.HTTP = &http.Client{Timeout: time.Minute}
 	}
 	s := &Service{
 		Options: o, waiters: newWaiters(), audience: newAudience(), crowd: newCrowd(), browsers: browser.New(o.Keeper),

@@ -25,8 +25,14 @@ import (
 // demanding stores a stage of phones with a level and gives its key.
 func (b *bench) demanding(level Accepted) uuid.UUID {
 	b.t.Helper()
+	return b.stage(Settings{Mode: wire.NumberMatching3, Accepted: level})
+}
+
+// stage stores a stage of phones and gives its key.
+func (b *bench) stage(set Settings) uuid.UUID {
+	b.t.Helper()
 	id := uuid.New()
-	settings, err := json.Marshal(Settings{Mode: wire.NumberMatching3, Accepted: level})
+	settings, err := json.Marshal(set)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -45,6 +51,12 @@ func (b *bench) invited(owner int, stage uuid.UUID) wire.Payload {
 // signing enrols a phone that signs, over HTTP.
 func (b *bench) signing(owner int, stage uuid.UUID, verifies bool) (*hand, error) {
 	b.t.Helper()
+	return b.bringing(owner, stage, verifies, nil)
+}
+
+// bringing enrols a phone that signs, with what edit makes of the keys that it brings.
+func (b *bench) bringing(owner int, stage uuid.UUID, verifies bool, edit func(*hand, *wire.EnrollmentKeys)) (*hand, error) {
+	b.t.Helper()
 	invitation := b.invited(owner, stage)
 	h := &hand{bench: b, server: b.server, device: uuid.MustParse(invitation.Device), token: invitation.Token, signer: newSigner(b.t)}
 	keys := &wire.EnrollmentKeys{Possession: b.jwk(h.signer.Key)}
@@ -56,6 +68,9 @@ func (b *bench) signing(owner int, stage uuid.UUID, verifies bool) (*hand, error
 			b.t.Fatal(err)
 		}
 		keys.VerificationProof = proof
+	}
+	if edit != nil {
+		edit(h, keys)
 	}
 	return h, h.enrol(keys)
 }

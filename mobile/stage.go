@@ -18,6 +18,7 @@ import (
 	"countersign/core/resource"
 	"countersign/core/secret"
 	"countersign/flows"
+	"countersign/mobile/attestation"
 	"countersign/mobile/wire"
 )
 
@@ -36,6 +37,12 @@ type Settings struct {
 	Accepted      Accepted   `json:"accepted_answers" doc:"By what the answers of phones must be authenticated: their token, a signature, or one that needs a fingerprint, a face or a code."`
 	Overlap       string     `json:"transfer_overlap" doc:"How long a phone stays good after it has approved a new one in its place, as in hours=24."`
 	Cooldown      string     `json:"cooldown" doc:"How long a phone whose keys or push address changed is not asked where accepted_answers is signed_user_verified, as in hours=24."`
+
+	// What the maker has to say of the keys of phones: see docs/attestation.md.
+	Attestation attestation.Demand `json:"attestation" doc:"What phones must prove of where their keys are kept: nothing; nothing, but what they send is checked and shown; that it is hardware, under the maker's operating system; that it is a security chip of its own."`
+	MinPatch    string             `json:"attestation_min_patch" api:"blank" doc:"Oldest security update of Android phones, as YYYY-MM; empty for any. Where attestation is demanded."`
+	AndroidApps []string           `json:"attestation_android_apps" doc:"Android apps that may be used, each as <package>/<SHA-256 of its signing certificate in hexadecimal>; none for any. Where attestation is demanded."`
+	AppleApps   []string           `json:"attestation_apple_apps" doc:"App IDs of iOS apps that may be used, each as <team>.<bundle id>. Without one, App Attest is not taken."`
 }
 
 // Row is the stage in the API.
@@ -101,9 +108,10 @@ func (s *Service) StageKind() *flows.Kind {
 				return Row{Settings: Settings{
 					Mode: wire.NumberMatching3, Answer: AnswerByItem, TypedAttempts: defaultAttempts, Required: AssureAny, Accepted: AcceptBearer,
 					Overlap: "days=1", Cooldown: "hours=0",
+					Attestation: attestation.None, AndroidApps: []string{}, AppleApps: []string{},
 				}}
 			},
-			Validate: checkRow, Load: assureRows,
+			Validate: s.checkRow, Load: assureRows,
 		},
 		func(id uuid.UUID, _ string, settings Settings) (flows.Stage, error) {
 			return &Stage{id: id, service: s, settings: settings}, nil

@@ -10,6 +10,7 @@
 //
 //	fcm      a double of Firebase Cloud Messaging HTTP v1 with faults on command
 //	phone    a phone: enrols from a QR payload, rings, fetches, answers by a Behaviour or by hand
+//	maker    the maker of the phones: attests their keys, well or with a fault
 //	page     the phone as a web page, for a person
 //	browser  the login side: walks the flow executor with a cookie jar
 //	load     many phones and browsers at a fixed arrival rate, with percentiles

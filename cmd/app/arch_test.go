@@ -38,12 +38,13 @@ var storeys = []storey{
 	{name: "push", pattern: []string{"push"}},
 	{name: "channel", pattern: []string{"push/**"}, imports: []string{"push"}, apart: true},
 	{name: "wire", pattern: []string{"mobile/wire/**"}, stdlib: true},
-	{name: "mobile", pattern: []string{"mobile/**"}, imports: []string{"platform", "area", "engine", "authenticator", "push", "wire"}, tests: []string{"stage", "channel"}},
-	{name: "simulator", pattern: []string{"simulator/**"}, imports: []string{"simulator", "wire"}},
+	{name: "mobile", pattern: []string{"mobile/**"}, imports: []string{"platform", "area", "engine", "authenticator", "push", "wire"}, tests: []string{"stage", "channel", "maker"}},
+	{name: "maker", pattern: []string{"simulator/maker"}, stdlib: true},
+	{name: "simulator", pattern: []string{"simulator/**"}, imports: []string{"simulator", "maker", "wire"}},
 	{name: "browser", pattern: []string{"e2e/chromium"}},
-	{name: "e2e", pattern: []string{"e2e/**"}, imports: []string{"e2e", "browser", "simulator", "wire"}},
+	{name: "e2e", pattern: []string{"e2e/**"}, imports: []string{"e2e", "browser", "simulator", "maker", "wire"}},
 	{name: "cmd", pattern: []string{"cmd/**"}, imports: []string{
-		"platform", "area", "engine", "stage", "authenticator", "authenticator kind", "push", "channel", "mobile", "wire", "simulator", "cmd"}},
+		"platform", "area", "engine", "stage", "authenticator", "authenticator kind", "push", "channel", "mobile", "wire", "simulator", "maker", "cmd"}},
 }
 
 func patterns(format, names string) []string {

@@ -9,11 +9,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"countersign/core/config"
 	"countersign/core/mail"
 	"countersign/mobile"
+	"countersign/mobile/attestation"
 	"countersign/push/apns"
 )
 
@@ -61,6 +63,13 @@ type Config struct {
 		LongestPause time.Duration `yaml:"longest_pause" help:"The longest pause between two rings that nobody approves."`
 		SourcePushes int           `yaml:"source_pushes" help:"Prompts of browsers and networks that no user is known by, from one network to all users, that may be unapproved on a node within push_window."`
 		TotalPushes  int           `yaml:"total_pushes" help:"The same, from all networks together."`
+
+		Attestation struct {
+			AndroidRoots  string `yaml:"android_roots_file" help:"Roots of Android Key Attestation, in PEM or as Google's list at https://android.googleapis.com/attestation/root"`
+			AppleRoots    string `yaml:"apple_roots_file" help:"Root of App Attest, in PEM; Apple's is at https://www.apple.com/certificateauthority/"`
+			AndroidStatus string `yaml:"android_status_file" help:"List of revoked Android attestation keys from a file, looked at every hour."`
+			AndroidURL    string `yaml:"android_status_url" help:"The same from a URL; Google's own is https://android.googleapis.com/attestation/status"`
+		} `yaml:"attestation"`
 	} `yaml:"mobile"`
 
 	Push struct {
@@ -175,6 +184,7 @@ func (c *Config) validate() error {
 		{c.Mobile.PushWindow <= 0 || c.Mobile.PushGap < 0 || c.Mobile.DenyGap < 0, "mobile: windows and gaps are not negative"},
 		{c.Mobile.LongestPause < c.Mobile.PushWindow || c.Mobile.LongestPause > 24*time.Hour, "mobile.longest_pause: push_window to 24h"},
 		{c.Mobile.SourcePushes < 1 || c.Mobile.TotalPushes < 1, "mobile.source_pushes, total_pushes: at least 1"},
+		{c.Mobile.Attestation.AndroidURL != "" && !strings.HasPrefix(c.Mobile.Attestation.AndroidURL, "https://"), "mobile.attestation.android_status_url: it begins with https://"},
 		{c.Push.Workers < 1 || c.Push.Queue < 1, "push: workers and queue are at least 1"},
 		{c.Relay.PerInstance < 1 || c.Relay.PerPhone < 1, "relay: per_instance and per_phone are at least 1"},
 		{c.Events.Retention < 24*time.Hour, "events.retention: at least 24h"},
@@ -221,6 +231,31 @@ func (c *Config) makeDataDir() error {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
 	return nil
+}
+
+// evidence is by what attestations of phones are checked. Errors: a file of roots that is none.
+func (c *Config) evidence() (mobile.Evidence, error) {
+	a := c.Mobile.Attestation
+	e := mobile.Evidence{StatusFile: a.AndroidStatus, StatusURL: a.AndroidURL}
+	for _, f := range []struct {
+		setting, file string
+		roots         *attestation.Roots
+	}{
+		{"mobile.attestation.android_roots_file", a.AndroidRoots, &e.AndroidRoots},
+		{"mobile.attestation.apple_roots_file", a.AppleRoots, &e.AppleRoots},
+	} {
+		if f.file == "" {
+			continue
+		}
+		text, err := os.ReadFile(f.file)
+		if err == nil {
+			*f.roots, err = attestation.ParseRoots(text)
+		}
+		if err != nil {
+			return mobile.Evidence{}, fmt.Errorf("%s: %w", f.setting, err)
+		}
+	}
+	return e, nil
 }
 
 // keyFile is the secret key in the data directory.

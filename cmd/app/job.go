@@ -49,6 +49,7 @@ func (a *App) runner(pool *pgxpool.Pool) (*task.Runner, error) {
 			return err
 		}},
 		{Name: "refresh_authenticator_metadata", Every: 24 * time.Hour, Run: s.webauthn.Refresh},
+		{Name: "refresh_revoked_phones", Every: time.Hour, Run: s.mobile.RefreshRevoked},
 		{Name: "collect_phones", Every: 5 * time.Minute, Run: s.mobile.CleanUp},
 		{Name: "collect_text_messages", Every: time.Hour, Run: s.sms.CleanUp},
 		{Name: "collect_duo", Every: time.Hour, Run: s.duo.CleanUp},

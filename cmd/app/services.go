@@ -78,9 +78,13 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 	s.machines = &serviceaccount.Service{Users: s.users, Tokens: s.tokens, Events: events, Now: time.Now}
 	s.audit = &eventlog.Log{Pool: a.pool, Retention: a.config.Events.Retention, Now: time.Now}
 	m := a.config.Mobile
+	evidence, err := a.config.evidence()
+	if err != nil {
+		return nil, err
+	}
 	s.mobile = mobile.New(mobile.Options{
 		Pool: a.pool, Users: s.users, Keeper: keeper, Bus: a.bus, Events: events, Push: a.pusher, Sessions: s.sessions, Log: a.log,
-		Channel: a.channel, Channels: a.offers, AnswerWindow: m.AnswerWindow,
+		Channel: a.channel, Channels: a.offers, AnswerWindow: m.AnswerWindow, Evidence: evidence,
 		Budget: mobile.Budget{
 			Pushes: m.Pushes, Window: m.PushWindow, Gap: m.PushGap, DenyGap: m.DenyGap, Longest: m.LongestPause,
 			Source: m.SourcePushes, Total: m.TotalPushes,

@@ -35,6 +35,10 @@ type EnrollmentKeys struct {
 	VerificationProof string `json:"user_verification_proof,omitempty"`
 	// Passkey takes the place of both in a browser, which has no key of its own that asks for a finger.
 	Passkey *PasskeyRegistration `json:"user_verification_passkey,omitempty"`
+	// Attestation is what the phone's maker says of one of the keys, and VerificationAttestation, of a phone whose two keys
+	// are attested apart, what it says of the second.
+	Attestation             *Attestation `json:"attestation,omitempty"`
+	VerificationAttestation *Attestation `json:"user_verification_attestation,omitempty"`
 }
 
 // SchemaName is the component's name in the API document.
@@ -50,6 +54,9 @@ func (e Enrollment) Validate() []Violation {
 	for _, one := range e.Info.Validate() {
 		one.Field = "info." + one.Field
 		v = append(v, one)
+	}
+	if e.Keys != nil {
+		v = append(v, e.Keys.Validate()...)
 	}
 	return v
 }

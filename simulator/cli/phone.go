@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"countersign/mobile/wire"
 	"countersign/simulator/fcm"
+	"countersign/simulator/maker"
 	"countersign/simulator/page"
 	"countersign/simulator/phone"
 )
@@ -20,6 +22,8 @@ type phoneCmd struct {
 	Login   string        `help:"URL of the login page, linked from the phone's." placeholder:"URL"`
 	Stock   bool          `help:"A phone that cannot fetch: it shows only what the push carries."`
 	Signs   string        `help:"Whether the phone has keys: none, one for possession, or two, of which the second stands for its owner's finger: one that signs, or a passkey." enum:"none,possession,verification,passkey" default:"none"`
+	Maker   string        `help:"Directory of the phone's maker, which attests its keys; it is made if it is not there, with the files that a server is configured with." placeholder:"DIR"`
+	Attests string        `help:"What is wrong with the attestation: good (nothing), strongbox (nothing, in a chip), software, revoked, rooted, foreign, untrusted, expired …" default:"good"`
 	Answer  string        `help:"Who answers: the person (hand), or the phone by itself." enum:"hand,accept,deny,ignore" default:"hand"`
 	After   time.Duration `help:"How long the phone waits before it answers by itself."`
 }
@@ -39,6 +43,15 @@ func (c *phoneCmd) Run(e *env) error {
 	o.Verifies = o.Passkey || c.Signs == "verification"
 	if c.Push != "" {
 		o.Push = &fcm.Client{Base: c.Push, HTTP: &http.Client{}}
+	}
+	if c.Maker != "" {
+		var err error
+		if o.Maker, err = maker.Open(c.Maker); err != nil {
+			return err
+		}
+		if o.Attests = maker.Fault(c.Attests); !slices.Contains(maker.Faults(), o.Attests) {
+			return fmt.Errorf("--attests: %q is none of %v", c.Attests, maker.Faults())
+		}
 	}
 	p := phone.New(o)
 	defer p.Close()

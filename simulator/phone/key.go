@@ -100,6 +100,9 @@ func (p *Phone) enrol(ctx context.Context, a Account, reply *wire.EnrollmentCall
 		if err != nil {
 			return err
 		}
+		if err := p.attest(a.keys, a, brought); err != nil {
+			return err
+		}
 		body.Keys = brought
 	}
 	return p.call(ctx, a, wire.ActionEnrol, body, reply)

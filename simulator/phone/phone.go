@@ -16,6 +16,7 @@ import (
 	"countersign/mobile/wire"
 	"countersign/simulator/clock"
 	"countersign/simulator/fcm"
+	"countersign/simulator/maker"
 )
 
 const (
@@ -45,6 +46,8 @@ type Options struct {
 	Signs     bool         // it has keys: it proves each request and signs its answers, and believes only its server
 	Verifies  bool         // with Signs: it has a key too that stands for its owner's finger, and signs approvals with it
 	Passkey   bool         // with Verifies: that key is a passkey, as a phone has that is a web page
+	Maker     *maker.Maker // with Signs: who attests its keys; nil: nobody
+	Attests   maker.Fault  // what is wrong with that; "" is nothing
 	Info      wire.Info    // what it says of itself; zero fields are filled in
 	HTTP      *http.Client // default one with a limit of 15 s
 	Clock     clock.Clock  // default the wall clock

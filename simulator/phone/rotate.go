@@ -72,6 +72,9 @@ func (a Account) rotation(next *keys, p *Phone) (wire.Rotation, error) {
 	if err != nil {
 		return in, err
 	}
+	if err := p.attest(next, a, brought); err != nil {
+		return in, err
+	}
 	in.Keys = *brought
 	in.PossessionProof, err = next.possession.Prove(wire.Request{
 		Method: http.MethodPost, URL: url, Body: []byte(a.keys.possession.Thumbprint), Token: a.token,
