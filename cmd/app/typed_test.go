@@ -11,8 +11,8 @@ import (
 	"countersign/simulator/phone"
 )
 
-// T1, T3: the whole way with what is typed: a number on the phone, mended once and mistyped to the end; a code of the phone in the
-// browser, mended once and wrong to the end.
+// T1, T3: the whole way with what is typed: a number on the phone, mended and mistyped to the end; a code of the phone in the
+// browser, mended, wrong to the end, and denied while the page asks for it.
 func TestTypedLogins(t *testing.T) {
 	t.Parallel()
 	n := start(t, nil)
@@ -36,7 +36,9 @@ func TestTypedLogins(t *testing.T) {
 		{"number_typed_3", phone.WrongNumber(screen), 0, browser.WrongNumber, 3},
 		{"code_shown_6", phone.Approve(screen), 0, browser.Approved, 0},
 		{"code_shown_6", phone.Approve(screen), 2, browser.Approved, 0},
-		{"code_shown_6", phone.Approve(screen), 3, browser.WrongNumber, 0},
+		{"code_shown_6", phone.WrongNumber(screen), 0, browser.WrongNumber, 0},
+		{"code_shown_6", phone.Approve(screen), 0, browser.Approved, 0},
+		{"code_shown_6", phone.Deny, 0, browser.Denied, 0},
 	} {
 		behaviour = c.behaviour
 		if got := n.call(http.MethodPatch, "/api/v3/stages/authenticator/mobile/"+pk+"/", adminToken, map[string]any{"answer_mode": c.mode}); got.status != 200 {
@@ -62,18 +64,12 @@ func TestTypedLogins(t *testing.T) {
 
 // reading types the code that the phone shows, after some wrong ones.
 func reading(s *phone.Screen, wrong int) func(context.Context, string) (string, error) {
-	right := ""
 	return func(ctx context.Context, device string) (string, error) {
-		if right == "" {
-			var err error
-			if right, err = s.Code(ctx, device); err != nil {
-				return "", err
-			}
+		code, err := s.Code(ctx, device)
+		if err != nil || wrong == 0 {
+			return code, err
 		}
-		if wrong > 0 {
-			wrong--
-			return right[:5] + string('0'+(right[5]-'0'+1+byte(wrong))%10), nil
-		}
-		return right, nil
+		wrong--
+		return code[:5] + string('0'+(code[5]-'0'+1+byte(wrong))%10), nil
 	}
 }

@@ -64,6 +64,9 @@ func (b *Browser) Login(ctx context.Context, user, secret string) (Result, error
 	if w.result.Device != "" {
 		b.o.OnItem(w.result.Device, "")
 	}
+	if w.result.Outcome == "" {
+		w.end(Failed, "the login was given up")
+	}
 	return w.result, ctx.Err()
 }
 
@@ -218,10 +221,9 @@ func (w *walk) code(ctx context.Context) (challenge, bool) {
 		return challenge{}, false
 	}
 	for range maxCodes {
-		code, err := w.b.o.Code(ctx, w.result.Device)
-		if err != nil {
-			w.end(Failed, err.Error())
-			return challenge{}, false
+		code, next, ok := w.read(ctx)
+		if code == "" {
+			return next, ok
 		}
 		w.miscoded = false
 		if next, ok := w.wait(ctx, code); !w.miscoded {
@@ -253,6 +255,30 @@ func (w *walk) pushTrouble(c challenge) bool {
 	return true
 }
 
+// read waits for what the phone shows, as long as the server waits too; "" when that is over.
+func (w *walk) read(ctx context.Context) (code string, next challenge, ok bool) {
+	held, release := context.WithCancel(ctx)
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer release()
+		code, err = w.b.o.Code(reading, w.result.Device)
+	}()
+	next, ok = w.wait(held, "")
+	stop()
+	<-done
+	if err != nil && ctx.Err() == nil && !ok && w.result.Outcome == "" {
+		w.end(Failed, err.Error())
+	}
+	if ok || w.result.Outcome != "" { // it was over before the code was there
+		code = ""
+	}
+	return code, next, ok
+}
+
 // wait holds on until the phone has answered, asking again as long as the server says to. A code, "" for none, goes
 // with the first of the waits; w.miscoded says that it was refused.
 func (w *walk) wait(ctx context.Context, code string) (challenge, bool) {
@@ -266,6 +292,9 @@ func (w *walk) wait(ctx context.Context, code string) (challenge, bool) {
 	for range maxWaits {
 		w.result.Waits++
 		next, moved, err := w.b.ask(ctx, http.MethodPost, w.b.executor(w.slug), body)
+		if err != nil && ctx.Err() != nil {
+			return next, false
+		}
 		if err != nil {
 			w.end(Failed, err.Error())
 			return next, false

@@ -244,7 +244,7 @@ func (r *run) sleep(ctx context.Context, d time.Duration) bool {
 func (r *run) browser(ctx context.Context, p *person, onStep func(browser.Step)) (*browser.Browser, error) {
 	return browser.New(browser.Options{
 		Base: r.o.Base, Transport: r.transport, Clock: r.o.Clock, LoginFlow: r.o.LoginFlow, SetupFlow: r.o.SetupFlow,
-		NoPage: r.o.NoPage, OnItem: p.screen.Show, OnStep: onStep,
+		NoPage: r.o.NoPage, OnItem: p.screen.Show, Code: p.screen.Code, OnStep: onStep,
 		OnPushFailed: func(string) {
 			if r.o.OpenApp {
 				// What it finds, or does not, shows in the login's outcome.

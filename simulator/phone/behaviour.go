@@ -114,12 +114,12 @@ func (s *Screen) lay(r Ring) {
 	s.signal()
 }
 
-// Code waits until the phone of a device shows a code and takes it, for browser.Options.Code. It is given once.
+// Code waits until the phone of a device shows a code and reads it, for browser.Options.Code. It is there until the page of the
+// device is taken off.
 func (s *Screen) Code(ctx context.Context, device string) (string, error) {
 	for {
 		s.mu.Lock()
 		code := s.desk[device]
-		delete(s.desk, device)
 		changed := s.await()
 		s.mu.Unlock()
 		if code != "" {
@@ -158,6 +158,7 @@ func (s *Screen) Show(device, item string) {
 	}
 	if item == "" {
 		delete(s.shown, device)
+		delete(s.desk, device)
 	} else {
 		s.shown[device] = item
 	}

@@ -265,3 +265,33 @@ func TestCloseEndsWaitingBehaviours(t *testing.T) {
 		t.Error("a closed phone connects")
 	}
 }
+
+// A code that the phone shows is on the desk until the page is taken off, and wakes whoever waits for it.
+func TestScreenKeepsTheCode(t *testing.T) {
+	t.Parallel()
+	var s phone.Screen
+	read := make(chan string, 1)
+	go func() {
+		code, err := s.Code(t.Context(), "a")
+		if err != nil {
+			t.Error(err)
+		}
+		read <- code
+	}()
+	ring := phone.Ring{Device: "a", Mode: wire.CodeShown6, Items: []string{"093027"}}
+	if item, err := phone.Approve(&s)(t.Context(), nil, ring); err != nil || item != "093027" {
+		t.Errorf("the phone answers %q %v", item, err)
+	}
+	if got := <-read; got != "093027" {
+		t.Errorf("read %q", got)
+	}
+	if again, err := s.Code(t.Context(), "a"); err != nil || again != "093027" {
+		t.Errorf("read again: %q %v", again, err)
+	}
+	s.Show("a", "")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if code, err := s.Code(over, "a"); err == nil {
+		t.Errorf("after the login there is %q", code)
+	}
+}
