@@ -196,7 +196,7 @@ function typing(r, busy) {
       answer(r, input.value);
     },
   },
-  element('label', { className: 'tap', htmlFor: 'typed' }, 'Type the number in your browser'), input,
+  element('label', { className: 'tap', htmlFor: 'typed' }, 'Type the number that your browser shows'), input,
   element('p', { className: 'hint error', id: 'typed-wrong', role: 'alert' }, r.wrong ? 'That was not the number. Look again.' : ''),
   element('button', { className: 'button primary wide', type: 'submit', disabled: busy }, 'Yes, log me in'));
 }
