@@ -76,6 +76,7 @@ const Anyone = "-1"
 type Proof struct {
 	UID, Name    string // of the device
 	UserVerified bool   // the device checked that it is its owner
+	SameNetwork  *bool  // the device answered from the network that the browser is in; nil: not known, or no matter
 
 	// Facts are more that the kind knows of how it was proved, for whoever has to judge it later; nil: none. Keys of the
 	// device itself are not overwritten.

@@ -57,6 +57,17 @@
 // answer is one UPDATE that demands the owner's token, the state wait and the time: the first answer wins, also over
 // nodes and under replay. One prompt a device is pending; the database's unique index says so.
 //
+// # How often, and what a refusal sets off
+//
+//	Select ─▶ aim (one query) ─▶ blocked by a report? ─▶ Budget: own count, shared count ─▶ known one's prompt open? ─▶ crowd ─▶ open
+//	                                 │                        │                                  │                      │
+//	                                 └──────────── throttled: the offer says until when, and why ┴──────────────────────┘
+//	receive_response, report ─▶ one transaction: answer, effects that the set-up stage names, event ─▶ mobile_blocks
+//	                            administrator: unblock ─▶ lifted, rings forgotten
+//
+// Each ring takes the user's next place (mobile_transactions.ring), so that of two at once one is told to look again.
+// An answer notes whether the phone is in the browser's network; what that means is the validation stage's to say.
+//
 // # Waiting
 //
 //	browser ── POST {"mobile": uuid} ──▶ subscribe ─▶ read the row ─▶ sleep on a channel ─▶ read the row ─▶ reply

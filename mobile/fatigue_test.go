@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,31 +23,34 @@ import (
 	"countersign/mobile/wire"
 )
 
-// codeKind is another factor: whoever has the attribute "code" may type "right".
-func codeKind() *authenticators.Kind {
-	return &authenticators.Kind{
-		Class: "static", Label: "Code", Plural: "Codes", Model: "test.code", Type: "test.Code",
-		Query: "SELECT 1 AS pk, '1' AS uid, id AS user_id, 'Code' AS name, true AS confirmed, date_joined AS created FROM users WHERE attributes ? 'code'",
-		Field: "code", Method: codeMethod{},
+// otherKinds are other factors: whoever has the attribute "code" may type "right", and with "passkey" have it as a passkey.
+func otherKinds() []*authenticators.Kind {
+	kind := func(class, field, attribute string) *authenticators.Kind {
+		return &authenticators.Kind{
+			Class: class, Label: class, Plural: class, Model: "test." + class, Type: "test." + class,
+			Query: "SELECT 1 AS pk, '1' AS uid, id AS user_id, 'Other' AS name, true AS confirmed, date_joined AS created FROM users WHERE attributes ? '" + attribute + "'",
+			Field: field, Method: otherMethod(class),
+		}
 	}
+	return []*authenticators.Kind{kind("static", "code", "code"), kind("webauthn", "webauthn", "passkey")}
 }
 
-type codeMethod struct{}
+type otherMethod string
 
-func (codeMethod) Offer(context.Context, *flows.Run, []authenticators.Device) ([]*authenticators.Offer, error) {
-	return []*authenticators.Offer{{Class: "static", UID: "1", Name: "Code"}}, nil
+func (m otherMethod) Offer(context.Context, *flows.Run, []authenticators.Device) ([]*authenticators.Offer, error) {
+	return []*authenticators.Offer{{Class: string(m), UID: "1", Name: "Other"}}, nil
 }
 
-func (codeMethod) Show(context.Context, *flows.Run, *authenticators.Offer) (map[string]any, error) {
+func (otherMethod) Show(context.Context, *flows.Run, *authenticators.Offer) (map[string]any, error) {
 	return map[string]any{}, nil
 }
 
-func (codeMethod) Select(context.Context, *flows.Run, *authenticators.Offer) (fault.Fields, error) {
+func (otherMethod) Select(context.Context, *flows.Run, *authenticators.Offer) (fault.Fields, error) {
 	return nil, nil
 }
 
-func (codeMethod) Answer(_ context.Context, _ *flows.Run, _ *authenticators.Offer, typed json.RawMessage) (flows.Outcome, error) {
-	if string(typed) != `"right"` {
+func (otherMethod) Answer(_ context.Context, _ *flows.Run, _ *authenticators.Offer, typed json.RawMessage) (flows.Outcome, error) {
+	if !strings.Contains(string(typed), "right") {
 		return flows.StayField("code", "invalid", "Wrong."), nil
 	}
 	return flows.Next(), nil

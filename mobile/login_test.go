@@ -77,7 +77,7 @@ func (l *logins) serve(s *Service) (*flows.Engine, *httptest.Server) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	store := authenticators.NewStore(s.Kind(), codeKind())
+	store := authenticators.NewStore(append(otherKinds(), s.Kind())...)
 	kinds := []*flows.Kind{identification.Kind(s.Users), validate.Kind(store, s.Users, keeper), userlogin.Kind(s.Sessions), s.StageKind()}
 	log := slog.New(slog.DiscardHandler)
 	engine := flows.New(flows.Options{Pool: l.pool, Users: s.Users, Events: s.Events, Kinds: kinds, Log: log, Now: l.clock.now})

@@ -311,7 +311,8 @@ func (m method) conclude(ctx context.Context, run *flows.Run, o *authenticators.
 	if st != nil && st.status == statusAccept {
 		m.s.crowd.approved(*q.Tx)
 		o.Proof = &authenticators.Proof{
-			UID: o.UID, Name: o.Name, UserVerified: st.signed == string(wire.UseVerification), Facts: claims(q.Mode, st.signed),
+			UID: o.UID, Name: o.Name, UserVerified: st.signed == string(wire.UseVerification), SameNetwork: st.sameNetwork,
+			Facts: claims(q.Mode, st.signed),
 		}
 		return flows.Next(), nil
 	}

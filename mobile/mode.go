@@ -59,13 +59,12 @@ func (s Settings) attempts() int {
 func (s *Service) checkRow(_ context.Context, _ pgx.Tx, c *resource.Change[Row]) error {
 	fields := fault.Fields{}
 	s.checkDemand(&c.Row.Settings, fields)
-	if err := fields.Err(); err != nil {
-		return err
+	for _, check := range []func() error{fields.Err, c.Row.checkTimes, c.Row.checkAssurance, c.Row.checkReports} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	if err := c.Row.checkTimes(); err != nil {
-		return err
-	}
-	return c.Row.checkAssurance()
+	return nil
 }
 
 // unable is what the person is told whose app cannot be asked in the mode of its stage.

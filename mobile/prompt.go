@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -207,6 +208,21 @@ func addressOf(o *event.Origin) string {
 	return o.ClientIP.Unmap().WithZone("").String()
 }
 
+// networkOf is the network around a phone's address by which it is compared with the browser's: /24 of IPv4, /64 of IPv6; nil
+// where the address is not known.
+func networkOf(o *event.Origin) *netip.Prefix {
+	a := o.ClientIP.Unmap().WithZone("")
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return nil
+	}
+	return &p
+}
+
 // job is the push about a prompt. It names no user, and neither the right item nor anything that is typed is in it.
 func (s *Service) job(t *target, p prompt, brand string) push.Job {
 	data := wire.Push{Kind: wire.Wake, TxID: p.id.String()}
@@ -285,9 +301,9 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 	for {
 		st := standing{progress: &progress{}}
 		var node uuid.UUID
-		err := q.QueryRow(ctx, `SELECT status, signed, coalesce(failure, ''), expires, node, attempts_left, carried, approved
+		err := q.QueryRow(ctx, `SELECT status, signed, same_network, coalesce(failure, ''), expires, node, attempts_left, carried, approved
 			FROM mobile_transactions WHERE tx_id = $1`, tx).
-			Scan(&st.status, &st.signed, &st.failure, &st.expires, &node, &st.left, &st.carried, &st.approved)
+			Scan(&st.status, &st.signed, &st.sameNetwork, &st.failure, &st.expires, &node, &st.left, &st.carried, &st.approved)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, nil
 		}
@@ -317,23 +333,25 @@ const answerSQL = `WITH d AS (
 	INSERT INTO mobile_proofs (proof_hash, expires) SELECT $15, $16 FROM d WHERE $15::bytea IS NOT NULL ON CONFLICT DO NOTHING RETURNING 1
 ), a AS (
 	UPDATE mobile_transactions x SET selected = $4, answered = $5, signed = $14, approved = $4 = x.correct,
+		same_network = nullif(x.context->>'ip', '')::inet <<= $18::cidr,
 		status = CASE WHEN $4 = x.correct AND x.carried THEN 'accept' WHEN $4 = x.correct THEN 'wait' WHEN $4 = 'deny' THEN 'deny'
 			WHEN x.attempts_left > 1 THEN 'wait' ELSE 'wrong' END,
 		attempts_left = x.attempts_left - CASE WHEN $4 IN (x.correct, 'deny') THEN 0 ELSE 1 END
 	FROM d WHERE x.tx_id = $3 AND x.device = d.device AND d.device = $2 AND x.status = 'wait' AND x.expires > $5
 		AND ($4 = 'deny' OR NOT x.approved AND ($4 = ANY(x.items) OR x.items = '{}' AND length($4) = length(x.correct) AND $4 ~ '^[0-9]+$'))
 		AND ($15::bytea IS NULL OR EXISTS (SELECT FROM p))
-	RETURNING x.status, x.node, x.items = '{}' AS typed, x.approved, x.attempts_left
+	RETURNING x.status, x.node, x.items = '{}' AS typed, x.approved, x.attempts_left, x.same_network
 ), e AS (
 	INSERT INTO events (event_uuid, action, app, context, "user", brand, client_ip, created, expires)
 	SELECT $6, CASE WHEN a.approved THEN $7 WHEN a.status = 'wait' THEN $17 ELSE 'login_failed' END, $8,
 		$9::jsonb || CASE WHEN a.typed THEN jsonb_build_object('attempts_left', a.attempts_left) ELSE '{}' END ||
 			jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'signed', $14, 'username', d.username,
+			'same_network', a.same_network,
 			'device', jsonb_build_object('pk', replace(d.device::text, '-', ''), 'app', $8::text, 'name', d.name, 'model_name', 'mobiledevice')),
 		jsonb_build_object('pk', d.user_id, 'username', d.username, 'email', d.email), $10, $11, $12, $13
 	FROM a, d
 )
-SELECT (SELECT device FROM d), EXISTS (SELECT FROM p), (SELECT listening_node FROM d), (SELECT replaces FROM d), a.status, a.node, a.typed AND NOT a.approved, a.attempts_left
+SELECT (SELECT device FROM d), EXISTS (SELECT FROM p), (SELECT listening_node FROM d), (SELECT replaces FROM d), a.status, a.node, a.typed AND NOT a.approved, a.attempts_left, a.same_network
 	FROM (VALUES (1)) one LEFT JOIN a ON true`
 
 // decide takes a phone's answer, whose signature by holds where it has to have one. Errors: Denied for a token that is none,
@@ -357,9 +375,22 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 	var fresh bool
 	var mistyped *bool // or denied
 	var left *int
-	err = s.Pool.QueryRow(ctx, answerSQL, hash, device, tx, r.SelectedItem, now,
-		args[0], args[1], app, args[3], args[5], args[6], args[7], args[8], by.signed, by.proof, by.expires, actionWrong).
-		Scan(&owner, &fresh, &listening, &replaces, &status, &node, &mistyped, &left)
+	var same *bool
+	answer := func(q db.Querier) error {
+		return q.QueryRow(ctx, answerSQL, hash, device, tx, r.SelectedItem, now, args[0], args[1], app, args[3], args[5], args[6], args[7], args[8],
+			by.signed, by.proof, by.expires, actionWrong, networkOf(event.From(ctx))).
+			Scan(&owner, &fresh, &listening, &replaces, &status, &node, &mistyped, &left, &same)
+	}
+	if by.verb == wire.Report {
+		err = db.InTx(ctx, s.Pool, func(q pgx.Tx) error {
+			if err := answer(q); err != nil || status == nil {
+				return err
+			}
+			return s.reported(ctx, q, tx, now)
+		})
+	} else {
+		err = answer(s.Pool)
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("answer prompt: %w", db.Fault(err))
@@ -369,7 +400,7 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 		return errReplay
 	case status != nil:
 		if *node == s.Bus.Node() && *status != statusWait {
-			s.waiters.settle(tx, outcome{*status, by.signed})
+			s.waiters.settle(tx, outcome{*status, by.signed, same})
 		} else {
 			s.wake(*node, tx)
 		}

@@ -43,6 +43,9 @@ type Settings struct {
 	MinPatch    string             `json:"attestation_min_patch" api:"blank" doc:"Oldest security update of Android phones, as YYYY-MM; empty for any. Where attestation is demanded."`
 	AndroidApps []string           `json:"attestation_android_apps" doc:"Android apps that may be used, each as <package>/<SHA-256 of its signing certificate in hexadecimal>; none for any. Where attestation is demanded."`
 	AppleApps   []string           `json:"attestation_apple_apps" doc:"App IDs of iOS apps that may be used, each as <team>.<bundle id>. Without one, App Attest is not taken."`
+
+	Reports     []ReportAction `json:"report_actions" doc:"What it sets off when somebody says, on a phone that signs its answers, that a login was not theirs. The event is written in any case; more than three times a day for a user it is all there is."`
+	ReportBlock string         `json:"report_block_push" doc:"How long block_push keeps the user's phones from being asked. Format: hours=1;minutes=2;seconds=3."`
 }
 
 // Row is the stage in the API.
@@ -109,6 +112,7 @@ func (s *Service) StageKind() *flows.Kind {
 					Mode: wire.NumberMatching3, Answer: AnswerByItem, TypedAttempts: defaultAttempts, Required: AssureAny, Accepted: AcceptBearer,
 					Overlap: "days=1", Cooldown: "hours=0",
 					Attestation: attestation.None, AndroidApps: []string{}, AppleApps: []string{},
+					Reports: DefaultReportActions(), ReportBlock: DefaultReportBlock,
 				}}
 			},
 			Validate: s.checkRow, Load: assureRows,
@@ -294,6 +298,9 @@ func (s *Service) CleanUp(ctx context.Context) error {
 		}
 		if _, err := tx.Exec(ctx, `UPDATE mobile_transactions SET status = 'expired' WHERE status = 'wait' AND expires < $1`, now); err != nil {
 			return fmt.Errorf("expire prompts: %w", db.Fault(err))
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM mobile_blocks WHERE NOT locked AND until < $1`, now); err != nil {
+			return fmt.Errorf("collect blocks: %w", db.Fault(err))
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM mobile_transactions WHERE created < $1`, now.Add(-retention)); err != nil {
 			return fmt.Errorf("collect prompts: %w", db.Fault(err))

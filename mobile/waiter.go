@@ -25,7 +25,10 @@ type watch struct {
 }
 
 // outcome is how a prompt ended, and by what its answer was authenticated.
-type outcome struct{ status, signed string }
+type outcome struct {
+	status, signed string
+	sameNetwork    *bool // the phone answered from the browser's network; nil: not known
+}
 
 // sweepEvery is how often what expired is forgotten.
 const sweepEvery = time.Minute

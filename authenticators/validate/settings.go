@@ -57,6 +57,7 @@ type Settings struct {
 	ConfigurationStages []uuid.UUID                     `json:"configuration_stages" api:"ref=stage" doc:"Stages by which a user without a device sets one up. After one has passed, the user is not asked again."`
 	LastAuthThreshold   string                          `json:"last_auth_threshold" doc:"A device that was used within this time lets the user pass. Format: hours=1;minutes=2;seconds=3."`
 	UserVerification    authenticators.UserVerification `json:"webauthn_user_verification" doc:"Enforce user verification for WebAuthn devices."`
+	NetworkMismatch     NetworkMismatch                 `json:"on_network_mismatch" doc:"What happens when a phone approves from another network (IPv4 /24, IPv6 /64) than the browser's, as phones on mobile data do: nothing, an event, or that a passkey is asked for as well, and whoever has none is denied."`
 	AllowedDeviceTypes  []uuid.UUID                     `json:"webauthn_allowed_device_types" doc:"Makes of WebAuthn authenticator that may be used; empty: all. The all-zero AAGUID stands for makes that are not known."`
 }
 
@@ -81,6 +82,7 @@ func definition() resource.Def[Row] {
 		New: func() Row {
 			return Row{Settings: Settings{
 				NotConfigured: Skip, DeviceClasses: AllClasses(), LastAuthThreshold: "seconds=0", UserVerification: authenticators.VerificationPreferred,
+				NetworkMismatch: MismatchEvent,
 			}}
 		},
 		Validate: validateRow, Load: loadRows,

@@ -39,6 +39,7 @@ type state struct {
 	Offers   []*authenticators.Offer `json:"offers,omitempty"`
 	Selected string                  `json:"selected,omitempty"`
 	Choose   []uuid.UUID             `json:"choose,omitempty"`
+	StepUp   bool                    `json:"step_up,omitempty"` // only what no phishing gets at will do
 }
 
 // Kind makes the kind over the authenticator kinds of the store.
@@ -99,6 +100,9 @@ func (s *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, error
 			return outcome, err
 		}
 	}
+	if st.StepUp && len(st.Offers) == 0 {
+		return flows.Deny(noStepUp), nil
+	}
 	return s.show(ctx, run, st, !seen)
 }
 
@@ -110,9 +114,9 @@ func (s *Stage) recall(run *flows.Run) (st *state, seen bool, err error) {
 		return nil, false, err
 	}
 	st.Offers = slices.DeleteFunc(st.Offers, func(o *authenticators.Offer) bool {
-		return s.store.Kind(o.Class) == nil || !slices.Contains(s.settings.DeviceClasses, DeviceClass(o.Class))
+		return s.store.Kind(o.Class) == nil || !slices.Contains(s.settings.DeviceClasses, DeviceClass(o.Class)) || st.StepUp && o.Class != resistant
 	})
-	if len(st.Offers)+len(st.Choose) == 0 {
+	if len(st.Offers)+len(st.Choose) == 0 && !st.StepUp {
 		return &state{}, false, nil
 	}
 	return st, true, nil
@@ -391,6 +395,11 @@ func (s *Stage) concluded(ctx context.Context, run *flows.Run, st *state, o *aut
 			return flows.Outcome{}, err
 		}
 	}
+	if outcome.Passed() && s.elsewhere(o) {
+		if outcome, err = s.mismatch(ctx, run, st, o, outcome); err != nil {
+			return flows.Outcome{}, err
+		}
+	}
 	if outcome.Passed() {
 		return outcome, s.granted(ctx, run, o)
 	}
@@ -466,6 +475,9 @@ func (s *Stage) granted(ctx context.Context, run *flows.Run, o *authenticators.O
 	maps.Copy(used, map[string]any{"pk": o.UID, "app": app, "name": o.Name, "model_name": model})
 	if p := o.Proof; p != nil {
 		used["pk"], used["name"], used["user_verified"] = p.UID, p.Name, p.UserVerified
+		if p.SameNetwork != nil {
+			used["same_network"] = *p.SameNetwork
+		}
 	}
 	devices, _ := c.AuthMethodArgs["mfa_devices"].([]any)
 	c.AuthMethodArgs["mfa_devices"] = append(devices, used)

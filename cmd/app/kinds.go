@@ -149,6 +149,7 @@ func (s *services) mount() {
 	s.duo.Mount(s.api)
 	s.sms.MountDevices(s.registry)
 	s.mobile.Mount(s.api)
+	s.mobile.MountBlocks(s.api)
 	s.authenticators.Mount(s.api, s.pool)
 	s.audit.Mount(s.api, s.registry)
 	root.Mount(s.api)

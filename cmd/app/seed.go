@@ -73,6 +73,7 @@ func seedFlows(ids map[string]uuid.UUID) []seedFlow {
 				{30, "default-authentication-mfa-validation", "authenticatorvalidatestage", validate.Settings{
 					NotConfigured: validate.Skip, LastAuthThreshold: "seconds=0", UserVerification: "preferred",
 					DeviceClasses:       validate.AllClasses(),
+					NetworkMismatch:     validate.MismatchEvent,
 					ConfigurationStages: []uuid.UUID{}, AllowedDeviceTypes: []uuid.UUID{},
 				}},
 				{100, "default-authentication-login", "userloginstage", userlogin.Settings{
@@ -88,6 +89,7 @@ func seedFlows(ids map[string]uuid.UUID) []seedFlow {
 				{10, "default-passwordless-validation", "authenticatorvalidatestage", validate.Settings{
 					NotConfigured: validate.Deny, LastAuthThreshold: "seconds=0", UserVerification: authenticators.VerificationRequired,
 					DeviceClasses:       []validate.DeviceClass{webauthn.Class},
+					NetworkMismatch:     validate.MismatchEvent,
 					ConfigurationStages: []uuid.UUID{}, AllowedDeviceTypes: []uuid.UUID{},
 				}},
 				{100, "default-passwordless-login", "userloginstage", userlogin.Settings{
@@ -107,6 +109,7 @@ func seedFlows(ids map[string]uuid.UUID) []seedFlow {
 			stages: []seedStage{{0, MobileSetupFlow, "authenticatormobilestage", mobile.Settings{
 				ConfigureFlow: &mobileFlow, FriendlyName: &friendly, Mode: wire.NumberMatching3, Answer: mobile.AnswerByItem, TypedAttempts: 3,
 				Required: mobile.AssureAny, Accepted: mobile.AcceptBearer, Overlap: "days=1", Cooldown: "hours=0", CGWEndpoint: "localhost",
+				Reports: mobile.DefaultReportActions(), ReportBlock: mobile.DefaultReportBlock,
 			}}},
 		},
 		{

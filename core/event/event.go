@@ -70,6 +70,7 @@ const (
 	PhoneFlooded = "phone_flooded" // a phone rang in vain as often as it may
 	PhoneReport  = "phone_report"  // somebody said on a phone that a login was not theirs
 	Effects      = "effects"       // of that, a []string
+	AskedFrom    = "asked_from"    // the address of the browser that asked, as the event's own is the phone's
 )
 
 // The context of an event by which a phone signs with other keys than before has PhoneKeys: Replaced.

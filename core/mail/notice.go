@@ -126,6 +126,9 @@ func (s *Service) Beside(ctx context.Context, e event.Event) (sql string, args [
 		f.IP = o.ClientIP.Unmap().WithZone("").String()
 	}
 	f.Agent, f.Scheme, f.Host = clean(o.UserAgent, maxAgent), o.Scheme, clean(o.Host, maxHost)
+	if asked, ok := e.Context[event.AskedFrom].(string); ok {
+		f.IP, f.Agent = clean(asked, maxHost), ""
+	}
 	facts, err := json.Marshal(f)
 	if err != nil {
 		return "", nil, fmt.Errorf("queue mail %s: %w", kind, err)

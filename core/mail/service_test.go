@@ -251,6 +251,48 @@ func TestAccountMails(t *testing.T) {
 	b.none()
 }
 
+// T9: users hear of a phone that rings in vain and of a report, with what it set off; of a report administrators hear too, those of
+// groups below one of superusers as well, once each.
+func TestSuspicionMails(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, mailtest.Options{})
+	b.work(b.mails)
+	for _, name := range []string{"root", "below", "both", "gone"} {
+		b.user(name, "", name+"@example.com")
+	}
+	b.exec(`UPDATE users SET is_active = false WHERE username = 'gone'`)
+	b.exec(`INSERT INTO groups (group_uuid, name, is_superuser) VALUES ('00000000-0000-7000-8000-000000000001', 'admins', true)`)
+	b.exec(`INSERT INTO groups (group_uuid, name, parent) VALUES ('00000000-0000-7000-8000-000000000002', 'junior admins', '00000000-0000-7000-8000-000000000001')`)
+	b.exec(`INSERT INTO group_members SELECT '00000000-0000-7000-8000-000000000001', id FROM users WHERE username IN ('root', 'both', 'gone')`)
+	b.exec(`INSERT INTO group_members SELECT '00000000-0000-7000-8000-000000000002', id FROM users WHERE username IN ('below', 'both')`)
+	suspicious := func(why string, more map[string]any) event.Event {
+		more[event.Suspicion] = why
+		return event.Event{Action: event.SuspiciousRequest, Owner: b.ann, Context: more}
+	}
+	b.emit(by(t.Context(), b.ann, "localhost:9000"), suspicious(event.PhoneFlooded, map[string]any{"rings": 3}))
+	m := b.server.Next()
+	contains(t, m, "asked 3 times", "change your password")
+	if m.To != "ann@example.com" {
+		t.Errorf("to %s", m.To)
+	}
+	b.emit(by(t.Context(), b.ann, "localhost:9000"), suspicious(event.PhoneReport, map[string]any{
+		event.Effects: []string{"end_all_sessions", "block_push", "lock", "mail"}, event.AskedFrom: "198.51.100.7",
+	}))
+	got := map[string]mailtest.Mail{}
+	for range 4 {
+		m := b.server.Next()
+		got[m.To] = m
+	}
+	contains(t, got["ann@example.com"], "Hello ann,", "was not yours", "All your sessions were ended", "not asked for a while", "is locked", "198.51.100.7")
+	for _, to := range []string{"root@example.com", "below@example.com", "both@example.com"} {
+		contains(t, got[to], "Hello,", "the phone of ann", "All their sessions", "not asked for a while", "is locked", "have it changed")
+		if strings.Contains(got[to].Text, "If this was you") {
+			t.Errorf("an administrator is addressed as the user:\n%s", got[to].Text)
+		}
+	}
+	b.none()
+}
+
 // TestNoMail: events that no mail tells of, and users whom none can reach.
 func TestNoMail(t *testing.T) {
 	t.Parallel()

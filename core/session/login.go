@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"countersign/core/api"
@@ -133,6 +134,25 @@ func (s *Store) end(ctx context.Context, tx pgx.Tx, sess *Session, values map[st
 		return nil
 	}
 	return s.Events.Emit(ctx, tx, event.Event{Action: event.Logout, Context: values, User: who})
+}
+
+// EndOf ends sessions of a user within tx: those of ids, all of them if ids is nil. It tells how many there were, and the event
+// logout says so, with why.
+func (s *Store) EndOf(ctx context.Context, tx pgx.Tx, who event.User, ids []uuid.UUID, why map[string]any) (int, error) {
+	tag, err := tx.Exec(ctx, `DELETE FROM sessions WHERE user_id = $1 AND ($2::uuid[] IS NULL OR session_uuid = ANY($2))`, who.PK, ids)
+	if err != nil {
+		return 0, fmt.Errorf("end sessions of user %d: %w", who.PK, db.Fault(err))
+	}
+	n := int(tag.RowsAffected())
+	if n == 0 {
+		return 0, nil
+	}
+	values := maps.Clone(why)
+	if values == nil {
+		values = map[string]any{}
+	}
+	values["sessions"] = n
+	return n, s.Events.Emit(ctx, tx, event.Event{Action: event.Logout, Context: values, User: &who})
 }
 
 // Renew has the session of a request run for its duration again, from now, and gives the cookie to send; nil where
