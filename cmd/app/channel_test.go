@@ -20,6 +20,7 @@ import (
 	"countersign/push/webpush"
 	"countersign/simulator/apns"
 	"countersign/simulator/browser"
+	"countersign/simulator/fcm"
 	"countersign/simulator/inbox"
 	"countersign/simulator/phone"
 	webdouble "countersign/simulator/webpush"
@@ -84,6 +85,81 @@ func TestLoginByWebPush(t *testing.T) {
 			})
 		})
 	}
+}
+
+// T13, G14: a login rings a phone through Google by either kind of address, and a stock phone gets the numbers and nothing else.
+func TestLoginByFCM(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		options phone.Options
+		target  string
+	}{
+		"token": {phone.Options{}, "token"}, "stock phone": {phone.Options{Stock: true}, "token"}, "installation id": {phone.Options{Signs: true}, "fid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := start(t, nil)
+			n.double.Forbid("akadmin", adminPassword)
+			screen := &phone.Screen{}
+			o := c.options
+			o.Push, o.Behaviour = n.double, phone.Approve(screen)
+			if c.target == "fid" {
+				o.Push, o.Address = installation{n.double}, "cJvq4Tn3Q1u6zV9xY2wR5s"
+			}
+			n.enrolledAs(o)
+			if result, err := n.browser(screen.Show).Login(t.Context(), "akadmin", adminPassword); err != nil || result.Outcome != browser.Approved {
+				t.Fatalf("log in: %v %+v", err, result)
+			}
+			sent := n.double.History(fcm.Filter{})
+			if len(sent) != 1 || sent[0].Target != c.target || len(sent[0].Leaks) > 0 {
+				t.Errorf("sent %+v", sent)
+			}
+		})
+	}
+}
+
+// installation is a phone whose address is a Firebase installation id.
+type installation struct{ *fcm.Double }
+
+func (installation) PushKey(address string) wire.PushKey {
+	return wire.PushKey{FirebaseKey: address, Channel: wire.ChannelFID}
+}
+
+// G14: a phone that wants no pushes is asked all the same: the page is told at once to have the app opened, and nothing is sent.
+func TestLoginWithoutPushes(t *testing.T) {
+	t.Parallel()
+	n := start(t, nil)
+	screen := &phone.Screen{}
+	p, _ := n.enrolledAs(phone.Options{Push: silent{n.double}, Behaviour: phone.Approve(screen), Signs: true})
+	done := make(chan browser.Result, 1)
+	failed := make(chan error, 1)
+	go func() {
+		result, err := n.browser(screen.Show).Login(t.Context(), "akadmin", adminPassword)
+		failed <- err
+		done <- result
+	}()
+	eventually(t, "the phone finds the request", func() bool {
+		if err := p.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return len(p.Rings()) > 0
+	})
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+	if result := <-done; result.Outcome != browser.Approved || result.PushFailed == "" {
+		t.Errorf("log in: %+v", result)
+	}
+	if sent := n.double.History(fcm.Filter{}); len(sent) > 0 {
+		t.Errorf("sent %+v", sent)
+	}
+}
+
+// silent is a phone that asks by itself.
+type silent struct{ *fcm.Double }
+
+func (silent) PushKey(string) wire.PushKey {
+	return wire.PushKey{FirebaseKey: "-", Channel: wire.ChannelNone}
 }
 
 // T13, G14: a login rings an Apple phone without Firebase.

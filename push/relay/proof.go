@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func NewSigner(key *ecdsa.PrivateKey) (*Signer, error) {
 	return &Signer{signer: s, instance: name}, err
 }
 
-// Instance is the name of the instance: the thumbprint of its key (RFC 7638, SHA-256, base64url).
+// Instance is the name of the instance: the thumbprint of its key (RFC 7638, SHA-256), in hexadecimal digits.
 func (s *Signer) Instance() string { return s.instance }
 
 func thumbprint(key jose.JSONWebKey) (string, error) {
@@ -60,7 +61,7 @@ func thumbprint(key jose.JSONWebKey) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("name key: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(sum), nil
+	return hex.EncodeToString(sum), nil // hexadecimal, since people pass it to commands: base64url may begin with a dash
 }
 
 func hash(body []byte) string {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"countersign/simulator/clock"
+	"countersign/simulator/leak"
 )
 
 // Options of a Double. The zero value is usable.
@@ -46,6 +47,7 @@ type Double struct {
 	quotaUsed  int
 	log        history
 	serial     uint64
+	forbidden  []string
 }
 
 // New makes a double. It fails where its service account cannot be made or read.
@@ -222,6 +224,9 @@ func (d *Double) judge(r *http.Request, body []byte) verdict {
 	if v.step.Error != "" {
 		v.refused = &refusal{code: v.step.Error, retryAfter: time.Duration(v.step.RetryAfter)}
 		return v
+	}
+	if to.device() && !dry {
+		v.record.Leaks = leak.In(message.Data, []string{message.Title, message.Body}, d.forbidden)
 	}
 	d.serial++
 	v.message.ID = fmt.Sprintf("0:%d%%%08x", now.UnixMicro(), d.serial)

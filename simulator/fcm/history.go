@@ -36,6 +36,7 @@ type Record struct {
 	Delivered time.Time         `json:"delivered,omitzero"`
 	Headers   map[string]string `json:"headers,omitempty"` // the SDK's marks
 	Request   json.RawMessage   `json:"request,omitempty"` // the body, if it was JSON
+	Leaks     []string          `json:"leaks,omitempty"`   // what of an accepted message must not be in a push: see package leak
 }
 
 // Filter selects records; zero fields select all.
@@ -43,6 +44,13 @@ type Filter struct {
 	Address string
 	After   uint64 // records with a greater Seq
 	Limit   int    // the newest so many
+}
+
+// Forbid names texts that must not be in any message: names of users, numbers, secrets. Records tell of them.
+func (d *Double) Forbid(texts ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forbidden = append(d.forbidden, texts...)
 }
 
 // history is a ring of records. Its owner's lock guards it.

@@ -4,9 +4,11 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -80,8 +82,8 @@ func handlePurpose(instance string) string { return "countersign relay handle\x0
 const instanceBytes = 32
 
 func checkInstance(name string) error {
-	if raw, err := base64.RawURLEncoding.Strict().DecodeString(name); err != nil || len(raw) != instanceBytes {
-		return errors.New("an instance is 43 characters of base64url: relay_instance of its push_channels")
+	if raw, err := hex.DecodeString(name); err != nil || len(raw) != instanceBytes || strings.ToLower(name) != name {
+		return errors.New("an instance is 64 hexadecimal digits: relay_instance of its push_channels")
 	}
 	return nil
 }
