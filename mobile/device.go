@@ -3,6 +3,7 @@ package mobile
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -27,12 +28,24 @@ type Device struct {
 	Confirmed         bool       `json:"confirmed" db:"confirmed" api:"ro"`
 	LastCheckin       *wire.Info `json:"last_checkin" api:"ro"`
 	Attestation       findings   `json:"attestation" api:"ro" doc:"What was found, at the enrolment, of what the phone's maker says of its keys. Empty: nothing was asked for, or sent."`
+	Changed           *time.Time `json:"changed" api:"ro" doc:"When the phone last changed its keys or its push address."`
+	Transfer          *Move      `json:"transfer" api:"ro" doc:"The move to a new phone, if one is under way."`
 
 	UserID int `json:"-" db:"user_id"`
 }
 
 // SchemaName is the component's name.
 func (Device) SchemaName() string { return "MobileDevice" }
+
+// Move is a transfer as the account page shows it.
+type Move struct {
+	State wire.TransferState `json:"state" api:"required"`
+	Name  string             `json:"name" doc:"The new phone, once it has arrived."`
+	Ends  time.Time          `json:"ends" doc:"When it is given up; once it is approved, when this phone is removed."`
+}
+
+// SchemaName is the component's name.
+func (Move) SchemaName() string { return "MobileDeviceMove" }
 
 // MountDevices adds /authenticators/mobile/ and /authenticators/admin/mobile/. A device is made by enrolment alone, so
 // neither takes POST; the contract's admin POST cannot name a user and has no meaning.
@@ -59,6 +72,10 @@ func (s *Service) MountDevices(r *resource.Registry) {
 	}
 	var devices *resource.Resource[Device]
 	def.Actions = []resource.Action[Device]{resource.OnRow(api.Operation{
+		Method: "POST", Path: "stop_transfer/", Description: "Give up the move of this phone's account to a new one",
+	}, func(ctx context.Context, c *resource.Call[Device], _ api.None) (api.None, error) {
+		return api.None{}, s.giveUpTransfer(ctx, c.Tx, c.Row.ID, "The move to a new phone was given up on the account page.")
+	}), resource.OnRow(api.Operation{
 		Method: "GET", Path: "used_by/", Description: "Get a list of all objects that use this object",
 	}, func(ctx context.Context, c *resource.Call[Device], _ api.None) ([]Use, error) {
 		found, err := devices.Uses(ctx, c.Tx, c.Row, c.Request.Actor)
@@ -104,14 +121,21 @@ func load(ctx context.Context, q db.Querier, _ *resource.View, rows []*Device) e
 		d.PK, d.VerboseName, d.VerboseNamePlural = d.ID.String(), "Mobile Device", "Mobile Devices"
 		d.MetaModelName, d.Type = app+".mobiledevice", app+".MobileDevice"
 	}
-	found, err := q.Query(ctx, `SELECT uuid, info, attestation FROM mobile_devices WHERE uuid = ANY($1)`, ids)
+	found, err := q.Query(ctx, `SELECT d.uuid, d.info, d.attestation, d.changed, CASE WHEN t.new_device IS NOT NULL THEN json_build_object('name', CASE WHEN n.signs THEN n.name ELSE '' END,
+			'ends', coalesce(t.ends, t.expires), 'state', CASE WHEN t.approved IS NOT NULL THEN 'approved' WHEN n.signs THEN 'arrived' ELSE 'offered' END) END
+		FROM mobile_devices d LEFT JOIN mobile_transfers t ON t.old_device = d.uuid LEFT JOIN mobile_devices n ON n.uuid = t.new_device
+		WHERE d.uuid = ANY($1)`, ids)
 	if err != nil {
 		return db.Fault(err)
 	}
 	var id uuid.UUID
 	var info wire.Info
 	var attested findings
-	_, err = pgx.ForEachRow(found, []any{&id, &info, &attested}, func() error {
+	var changed *time.Time
+	var move *Move
+	_, err = pgx.ForEachRow(found, []any{&id, &info, &attested, &changed, &move}, func() error {
+		byID[id].Changed, byID[id].Transfer = changed, move
+		changed, move = nil, nil
 		own := info
 		byID[id].Attestation, attested = attested, nil
 		info = wire.Info{}

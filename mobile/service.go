@@ -1,6 +1,7 @@
 package mobile
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"countersign/core/secret"
 	"countersign/core/session"
 	"countersign/core/user"
+	"countersign/flows"
 	"countersign/push"
 )
 
@@ -57,6 +59,9 @@ type Options struct {
 	Budget       Budget
 	Random       io.Reader
 	Now          func() time.Time
+
+	// Unproved tells whether a user who adds a phone did not prove the factors that they have: authenticators.Store's. nil: never.
+	Unproved func(ctx context.Context, run *flows.Run, user int) (bool, error)
 }
 
 // Service is the server side of the phones.

@@ -56,6 +56,27 @@ func TestSigningPhone(t *testing.T) {
 	if err != nil || seen.Fingerprint != moved.Fingerprint || moved.Fingerprint == "" {
 		t.Fatalf("%+v %+v %v", seen, moved, err)
 	}
+	// The account page shows it, and the person may stop it there.
+	path := "/api/v3/authenticators/mobile/" + its.Device + "/"
+	if got := n.call(http.MethodGet, path, adminToken, nil); !strings.Contains(got.body, `"transfer":{"state":"arrived","name":"Simulated phone","ends":`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := n.call(http.MethodPost, path+"stop_transfer/", adminToken, nil); got.status != http.StatusNoContent {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	if err := web.Hand(ctx, its.Device, seen, true); err == nil {
+		t.Error("a move that was stopped is approved")
+	}
+	young.Forget(moved.Device)
+	if code, err = web.Offer(ctx, its.Device); err != nil {
+		t.Fatal(err)
+	}
+	if moved, err = young.EnrolFromQR(ctx, code); err != nil {
+		t.Fatal(err)
+	}
+	if seen, err = web.Arrived(ctx, its.Device); err != nil {
+		t.Fatal(err)
+	}
 	if err := web.Hand(ctx, its.Device, seen, true); err != nil {
 		t.Fatal(err)
 	}

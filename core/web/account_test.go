@@ -140,6 +140,7 @@ func accountScreens(f *fake) []screen {
 		{name: "user-few", set: with(few(2)), ready: "only 2 recovery codes left"},
 		{name: "user-remove", set: with(many()), ready: "Remove iCloud Keychain?", first: press("Remove iCloud Keychain"), keys: kb.Enter},
 		{name: "user-remove-last", set: with(one()), ready: "your only second step", first: press("Remove Ada’s Pixel 9"), keys: kb.Enter},
+		{name: "user-moving", set: with(moved()), ready: "Pixel 11 is to take"},
 		{name: "user-remove-refused", set: with(one(), "DELETE /authenticators/mobile/aa/"), ready: "name this number",
 			first: "document.querySelector('dialog') ? (document.querySelector('dialog [type=submit]').focus(), true) : document.querySelector('.danger')?.click()", keys: kb.Enter},
 		{name: "user-rename", set: with(many()), ready: "So that you can tell it", first: press("Rename Duo"), keys: kb.Enter},
@@ -376,5 +377,48 @@ func TestAccountDoesNotMove(t *testing.T) {
 		if moved != `"still"` {
 			t.Errorf("%d px: what stood there moved, by %s", width, moved)
 		}
+	}
+}
+
+// moved has a phone that offers its account to a new one, and one whose place is taken.
+func moved() life {
+	l := many()
+	phones := l.details["/authenticators/mobile/"].(object)["results"].([]object)
+	phones[0]["changed"] = soon(-3 * time.Hour)
+	phones[0]["transfer"] = object{"state": "arrived", "name": "Pixel 11", "ends": soon(5 * time.Minute)}
+	phones[1]["transfer"] = object{"state": "approved", "name": "iPhone 18", "ends": soon(20 * time.Hour)}
+	return l
+}
+
+// A phone that moves says so, and the person may stop it.
+func TestAccountStopsAMove(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, chromium.StartFor(t))
+	f.live(moved())
+	b.do(chromedp.Navigate(f.URL + "/if/user/"))
+	b.until("document.querySelectorAll('.row').length === 12")
+	texts := b.eval("[...document.querySelectorAll('[data-device] .what')].map((e) => e.innerText.replace(/\\s+/g, ' '))")
+	for _, want := range []string{
+		"keys or address changed 3 hours ago", "Pixel 11 is to take its place, and waits for this phone to approve it. Stop this",
+		"iPhone 18 takes its place. This phone is removed in 20 hours.",
+	} {
+		if !strings.Contains(texts, want) {
+			t.Errorf("no %q among %s", want, texts)
+		}
+	}
+	b.tabTo("Stop this")
+	b.keys(kb.Enter)
+	b.until("document.querySelector('dialog')?.textContent.includes('the new phone gets nothing')")
+	f.mu.Lock()
+	f.data["/authenticators/mobile/"] = many().details["/authenticators/mobile/"]
+	f.data["/authenticators/mobile/aa/stop_transfer/"] = object{}
+	f.mu.Unlock()
+	b.tabTo("Stop the move")
+	b.keys(kb.Enter)
+	b.until("document.getElementById('live').textContent === 'The move was stopped.'")
+	b.until("!document.body.innerText.includes('Pixel 11')")
+	if !f.called("POST /authenticators/mobile/aa/stop_transfer/") {
+		t.Errorf("calls %v", f.calls)
 	}
 }

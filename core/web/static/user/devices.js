@@ -66,10 +66,32 @@ export function devices(page, me, settings, first) {
     return h("li", { class: "row", dataset: { device: d.key } }, icon(kind(d.class).icon),
       h("div", { class: "what" },
         h("strong", {}, h("span", { text: d.title }), d.detail?.backup_state && h("span", { class: "badge", text: "Synced" })),
-        h("small", { text: dotted(d.title === d.kind ? null : d.kind, ...describe(d)) })),
+        h("small", { text: dotted(d.title === d.kind ? null : d.kind, ...describe(d)) }),
+        moving(d)),
       d.path && h("div", { class: "does two" },
         h("button", { type: "button", class: "button small", text: "Rename", "aria-label": `Rename ${d.title}`, on: { click: () => rename(d) } }),
         h("button", { type: "button", class: "button small danger", text: "Remove", "aria-label": `Remove ${d.title}`, on: { click: () => remove(d) } })));
+  }
+
+  /** The move of a phone's account to a new one, while it is under way. */
+  function moving(d) {
+    const move = d.detail?.transfer;
+    if (!move || move.state === "none") return null;
+    if (move.state === "approved") return h("small", { text: `${move.name} takes its place. This phone is removed ${ago(move.ends)}.` });
+    return h("small", {},
+      move.state === "arrived" ? `${move.name} is to take its place, and waits for this phone to approve it. ` : "It offers your account to a new phone. ",
+      h("button", { type: "button", class: "plain", text: "Stop this", "aria-label": `Stop the move from ${d.title} to a new phone`, on: { click: () => stop(d) } }));
+  }
+
+  async function stop(d) {
+    const done = await ask({
+      title: "Stop the move?", danger: true, action: "Stop the move",
+      content: [h("p", { text: `${d.title} stays as it is, and the new phone gets nothing. You can begin again on ${d.title}.` })],
+      act: () => api("POST", `${d.path}stop_transfer/`),
+    });
+    if (!done) return;
+    page.announce("The move was stopped.");
+    list.load(true);
   }
 
   async function rename(d) {
@@ -132,7 +154,8 @@ function describe({ class: name, detail, title }) {
     case "mobile": {
       const info = detail.last_checkin; // what the phone told of itself (core.md §4.4)
       const system = { ios: "iOS", android: "Android" }[info?.platform] ?? "";
-      return info ? [info.model !== title && info.model, `${system} ${info.os_version}`.trim(), info.app_version && `app ${info.app_version}`] : ["has not called in yet"];
+      return info ? [info.model !== title && info.model, `${system} ${info.os_version}`.trim(), info.app_version && `app ${info.app_version}`,
+        detail.changed && `keys or address changed ${ago(detail.changed)}`] : ["has not called in yet"];
     }
     case "webauthn":
       return [
