@@ -2,7 +2,6 @@ package mobile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -83,7 +82,8 @@ func (s *Service) Mount(a *api.API) {
 	s.mountCodes(a)
 }
 
-// enrol confirms a device with its one-time token and gives it the token that it uses from now on.
+// enrol takes a phone in by its one-time token and gives it the token that it uses from now on. A stock phone is confirmed by
+// that; one with keys once its owner has compared the fingerprint.
 func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment) (wire.EnrollmentCallback, error) {
 	token, err := bearer(r.HTTP)
 	if err != nil {
@@ -114,6 +114,10 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 			return wire.EnrollmentCallback{}, err
 		}
 	}
+	fingerprint, err := s.fingerprint(device, token, keys, &reply)
+	if err != nil {
+		return wire.EnrollmentCallback{}, err
+	}
 	if err := s.spend(ctx, proof); err != nil {
 		return wire.EnrollmentCallback{}, err
 	}
@@ -133,18 +137,15 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		}
 		name := clip(in.Info.Hostname, maxName)
 		var owner event.User
-		err = tx.QueryRow(ctx, `UPDATE mobile_devices d SET confirmed = $8, name = $2, device_uid = $3, info = $4, can_fetch = $5, last_checkin = $6, signs = $7
+		err = tx.QueryRow(ctx, `UPDATE mobile_devices d SET confirmed = NOT $7, name = $2, device_uid = $3, info = $4, can_fetch = $5, last_checkin = $6, signs = $7
 			FROM users u WHERE d.uuid = $1 AND NOT d.confirmed AND u.id = d.user_id RETURNING u.id, u.username, u.email`,
-			device, name, in.DeviceUID, in.Info, in.Info.CanFetch(), s.Now(), keys != nil, moves == nil).Scan(&owner.PK, &owner.Username, &owner.Email)
+			device, name, in.DeviceUID, in.Info, in.Info.CanFetch(), s.Now(), keys != nil).Scan(&owner.PK, &owner.Username, &owner.Email)
 		if err != nil {
 			return enrolFault(err)
 		}
-		purpose := purposeDevice
-		if moves != nil {
-			purpose = purposeUnconfirmed
-		}
-		if err := issue(ctx, tx, device, reply.Token, purpose, nil); err != nil {
-			return err
+		e = enrollment{device: device, name: name, owner: owner, info: &in.Info, uses: keys.uses()}
+		if keys == nil {
+			return s.admit(ctx, tx, &e, reply.Token)
 		}
 		if err := keys.keep(ctx, tx, device, nil); err != nil {
 			return err
@@ -153,22 +154,17 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 			return err
 		}
 		if moves != nil {
-			reply.Fingerprint = wire.Fingerprint(device.String(), keys[wire.UsePossession].Thumbprint, keys[wire.UseVerification].Thumbprint)
+			if err := issue(ctx, tx, device, reply.Token, purposeUnconfirmed, nil); err != nil {
+				return err
+			}
+			reply.Salt, reply.Fingerprint = "", wire.Fingerprint(device.String(), keys[wire.UsePossession].Thumbprint, keys[wire.UseVerification].Thumbprint)
 			if _, err := tx.Exec(ctx, `UPDATE mobile_enrollments SET fingerprint = $2 WHERE device = $1`, device, reply.Fingerprint); err != nil {
 				return fmt.Errorf("keep fingerprint: %w", db.Fault(err))
 			}
 			return s.tellTransfer(ctx, tx, owned{name, owner}, moves.old, device, "A new phone took the offer, and waits for approval.")
 		}
-		// The enrolment is over; who waits for it is told.
-		e = enrollment{device: device}
-		err = tx.QueryRow(ctx, `DELETE FROM mobile_enrollments WHERE device = $1 RETURNING browser_node, phone_node`, device).Scan(&e.browserNode, &e.phoneNode)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return fmt.Errorf("end enrolment: %w", db.Fault(err))
-		}
-		return s.Events.Emit(ctx, tx, event.Event{
-			Action: event.ModelCreated, App: app, User: &owner,
-			Context: map[string]any{"model": deviceRef(device, name), "platform": in.Info.Platform, "app_version": in.Info.AppVersion, "signs": keys.uses(), "attestation": found},
-		})
+		e.attestation = found
+		return s.callIn(ctx, tx, &e, token, reply.Token, fingerprint)
 	})
 	if err != nil {
 		return wire.EnrollmentCallback{}, err
@@ -205,11 +201,12 @@ func (s *Service) enrolmentStatus(ctx context.Context, r *api.Request, _ api.Non
 	if n, err := strconv.Atoi(r.Query().Get("wait")); err == nil && n > 0 {
 		hold = min(time.Duration(n)*time.Second, statusHold)
 	}
+	phone := r.HTTP.Header.Get("Authorization") != ""
 	seen := wire.Progress(r.Query().Get("progress"))
 	wake, cancel := s.waiters.subscribe(device)
 	defer cancel()
 	if hold > 0 {
-		if err := s.awaited(ctx, device, r.HTTP.Header.Get("Authorization") != ""); err != nil {
+		if err := s.awaited(ctx, device, phone); err != nil {
 			return wire.EnrollmentStatus{}, err
 		}
 	}
@@ -225,7 +222,11 @@ func (s *Service) enrolmentStatus(ctx context.Context, r *api.Request, _ api.Non
 		case at.Progress == wire.Confirmed:
 			return wire.EnrollmentStatus{Status: wire.Success, Progress: at.Progress}, nil
 		case hold == 0 || seen != "" && seen != at.Progress:
-			return wire.EnrollmentStatus{Status: wire.Waiting, Progress: at.Progress}, nil
+			reply := wire.EnrollmentStatus{Status: wire.Waiting, Progress: at.Progress}
+			if !phone {
+				reply.Fingerprint = at.fingerprint
+			}
+			return reply, nil
 		}
 		select {
 		case <-wake:
@@ -235,19 +236,6 @@ func (s *Service) enrolmentStatus(ctx context.Context, r *api.Request, _ api.Non
 			return wire.EnrollmentStatus{}, ctx.Err()
 		}
 	}
-}
-
-// awaited says that this node holds a request about an enrolment, of the phone or of the page, so that other nodes can wake it.
-func (s *Service) awaited(ctx context.Context, device uuid.UUID, phone bool) error {
-	column := "browser_node"
-	if phone {
-		column = "phone_node"
-	}
-	_, err := s.Pool.Exec(ctx, `UPDATE mobile_enrollments SET `+column+` = $2 WHERE device = $1 AND `+column+` IS DISTINCT FROM $2`, device, s.Bus.Node())
-	if err != nil {
-		return fmt.Errorf("wait for enrolment: %w", db.Fault(err))
-	}
-	return nil
 }
 
 func (s *Service) setPushKey(ctx context.Context, r *api.Request, in wire.PushKey) (api.None, error) {

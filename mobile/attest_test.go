@@ -103,7 +103,7 @@ func TestStageDemandsHardware(t *testing.T) {
 	if len(found) != 1 || found[0].Level != attestation.TEE || found[0].Key != "possession" || found[0].Boot != attestation.Verified || found[0].Problem != "" {
 		t.Errorf("kept: %+v", found)
 	}
-	if level := value[string](b, `SELECT context->'attestation'->0->>'security_level' FROM events WHERE action = 'model_created'`); level != "tee" {
+	if level := value[string](b, `SELECT context->'attestation'->0->>'security_level' FROM events WHERE action = 'custom_mobile_enrolment_called_in'`); level != "tee" {
 		t.Errorf("the event says %s", level)
 	}
 }

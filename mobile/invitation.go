@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"countersign/authenticators/throttle"
@@ -144,30 +143,4 @@ func (s *Service) newCode() (code string, hash []byte, err error) {
 		return "", nil, fmt.Errorf("draw code: %w", err)
 	}
 	return code, s.codes.Sum([]byte(code)), nil
-}
-
-// enrollment is one under way, as its events and wake-ups need it.
-type enrollment struct {
-	device      uuid.UUID
-	name        string
-	owner       event.User
-	browserNode *uuid.UUID
-	phoneNode   *uuid.UUID
-}
-
-func (e *enrollment) event(action event.Action, what string) event.Event {
-	return event.Event{Action: action, App: app, User: &e.owner, Context: map[string]any{"device": deviceRef(e.device, e.name), "message": what}}
-}
-
-// wakeEnrollment lets the page and the phone of an enrolment look again, wherever their requests are held.
-func (s *Service) wakeEnrollment(e *enrollment) {
-	if e.device == uuid.Nil {
-		return
-	}
-	for _, node := range []*uuid.UUID{e.browserNode, e.phoneNode} {
-		if node != nil && *node != s.Bus.Node() {
-			s.wake(*node, e.device)
-		}
-	}
-	s.waiters.wake(e.device)
 }

@@ -75,8 +75,21 @@ func (b *bench) bringing(owner int, stage uuid.UUID, verifies bool, edit func(*h
 	return h, h.enrol(keys)
 }
 
-// enrol brings keys to the enrolment whose one-time token h has.
+// enrol brings keys to the enrolment whose one-time token h has, and has the owner recognise the phone.
 func (h *hand) enrol(keys *wire.EnrollmentKeys) error {
+	h.t.Helper()
+	reply, err := h.callIn(keys)
+	if err != nil || reply.Fingerprint != "" { // which an old phone compares
+		return err
+	}
+	h.exec(`UPDATE mobile_devices SET confirmed = true WHERE uuid = $1`, h.device)
+	h.exec(`UPDATE mobile_tokens SET purpose = 'device', expires = NULL WHERE device = $1`, h.device)
+	h.exec(`DELETE FROM mobile_enrollments WHERE device = $1`, h.device)
+	return nil
+}
+
+// callIn brings keys to the enrolment whose one-time token h has.
+func (h *hand) callIn(keys *wire.EnrollmentKeys) (reply wire.EnrollmentCallback, err error) {
 	h.t.Helper()
 	body, err := json.Marshal(wire.Enrollment{DeviceUID: uuid.NewString(), Info: info().WithFetch(), Keys: keys})
 	if err != nil {
@@ -91,15 +104,14 @@ func (h *hand) enrol(keys *wire.EnrollmentKeys) error {
 		status, text, _ = enrol()
 	}
 	if status != 200 {
-		return fmt.Errorf("%d %s", status, text)
+		return reply, fmt.Errorf("%d %s", status, text)
 	}
-	var reply wire.EnrollmentCallback
 	if err := json.Unmarshal([]byte(text), &reply); err != nil {
 		h.t.Fatal(err)
 	}
 	h.token, h.fingerprint = reply.Token, reply.Fingerprint
 	h.known, err = wire.ParseKey(reply.ServerKey)
-	return err
+	return reply, err
 }
 
 func (b *bench) jwk(k wire.Key) json.RawMessage {

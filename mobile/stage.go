@@ -3,7 +3,6 @@ package mobile
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"countersign/authenticators/qr"
 	"countersign/core/db"
 	"countersign/core/event"
+	"countersign/core/fault"
 	"countersign/core/resource"
 	"countersign/core/secret"
 	"countersign/flows"
@@ -69,14 +69,20 @@ type Challenge struct {
 	Code     string        `json:"code,omitempty" doc:"The code of the link, for typing."`
 	Expires  time.Time     `json:"expires,omitzero"`
 	Progress wire.Progress `json:"progress,omitempty"`
+	// Once a phone with keys has called in: its name, and what it must show too before the person says that it is theirs.
+	DeviceName  string `json:"device_name,omitempty"`
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // SchemaName is the component's name.
 func (Challenge) SchemaName() string { return "AuthenticatorMobileChallenge" }
 
-// Response says that the person is done.
+// Response says that the person is done; or that the phone shows the fingerprint; or that it shows another one, or that
+// somebody else used the code, with matches false: the enrolment is thrown away and a new one begins.
 type Response struct {
-	Component string `json:"component" api:"default=ak-stage-authenticator-mobile"`
+	Component   string `json:"component" api:"default=ak-stage-authenticator-mobile"`
+	Fingerprint string `json:"fingerprint,omitempty" api:"max=32" doc:"The fingerprint as it is shown, when the phone shows the same."`
+	Matches     *bool  `json:"matches,omitempty" doc:"false: it is not the same, or the phone is not mine."`
 }
 
 // SchemaName is the component's name.
@@ -142,7 +148,20 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 		switch at.Progress {
 		case wire.Confirmed:
 			return flows.Next(), nil
-		case "": // collected meanwhile
+		case "": // collected meanwhile, or refused
+			e = enrolment{}
+		case wire.CalledIn:
+			if run.Now().Before(at.expires) {
+				c := &Challenge{
+					Payload: wire.Payload{URL: run.BaseURL, Device: e.Device.String()}, Expires: at.expires,
+					Progress: at.Progress, DeviceName: at.name, Fingerprint: at.fingerprint,
+				}
+				c.Component = Component
+				return flows.Show(c), nil
+			}
+			if err := s.refuse(ctx, run, e.Device, "Nobody compared the fingerprint in time."); err != nil {
+				return flows.Outcome{}, err
+			}
 			e = enrolment{}
 		}
 	}
@@ -172,7 +191,7 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 		if token, code, err = s.invite(run, &e); err != nil {
 			return flows.Outcome{}, err
 		}
-		at = underway{wire.Shown}
+		at = underway{Progress: wire.Shown}
 	}
 	c, err := challenge(run.BaseURL, e, token, code, at)
 	if err != nil {
@@ -240,26 +259,19 @@ func (st *Stage) Answer(ctx context.Context, run *flows.Run, answer flows.Answer
 		if err != nil {
 			return flows.Outcome{}, err
 		}
-		if at.Progress == wire.Confirmed {
+		switch {
+		case at.Progress == wire.Confirmed:
 			return flows.Next(), nil
+		case r.Matches != nil && !*r.Matches:
+			return flows.Soft(nil), st.service.refuse(ctx, run, e.Device, "The owner did not recognise the phone.")
+		case r.Fingerprint != "":
+			if done, err := st.service.compared(ctx, run, e.Device, r.Fingerprint); err != nil || done {
+				return flows.Next(), err
+			}
+			return flows.Soft(fault.Fields{"fingerprint": {{Code: "invalid", Text: "This is not what is shown now. Compare it again."}}}), nil
 		}
 	}
 	return flows.Soft(nil), nil
-}
-
-// underway is how far an enrolment is; "" where there is none, or none any more.
-type underway struct {
-	wire.Progress
-}
-
-func (s *Service) underway(ctx context.Context, q db.Querier, device uuid.UUID) (underway, error) {
-	var p underway
-	err := q.QueryRow(ctx, `SELECT CASE WHEN d.confirmed THEN 'confirmed' WHEN e.contested IS NOT NULL THEN 'contested' WHEN e.redeemed IS NOT NULL THEN 'opened' ELSE 'shown' END
-		FROM mobile_devices d LEFT JOIN mobile_enrollments e ON e.device = d.uuid WHERE d.uuid = $1`, device).Scan(&p.Progress)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return p, fmt.Errorf("read enrolment: %w", db.Fault(err))
-	}
-	return p, nil
 }
 
 // planned names the place of a token in a plan to the keeper.
@@ -269,7 +281,8 @@ func planned(device uuid.UUID) string { return "flow_plans.mobile:" + device.Str
 func (s *Service) CleanUp(ctx context.Context) error {
 	now := s.Now()
 	return db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `DELETE FROM mobile_devices WHERE NOT confirmed AND created < $1 RETURNING uuid, name`, now.Add(-abandoned))
+		rows, err := tx.Query(ctx, `DELETE FROM mobile_devices WHERE NOT confirmed AND created < $1
+			AND NOT EXISTS (SELECT FROM mobile_tokens t WHERE t.device = uuid AND t.expires > $2) RETURNING uuid, name`, now.Add(-abandoned), now)
 		if err != nil {
 			return fmt.Errorf("collect enrolments: %w", db.Fault(err))
 		}

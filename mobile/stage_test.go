@@ -15,6 +15,12 @@ import (
 // enrolStage is the set-up stage over a flow bench.
 func enrolStage(t testing.TB, b *flowtest.Bench) *flows.Kind {
 	t.Helper()
+	k, _ := enrolService(t, b)
+	return k
+}
+
+func enrolService(t testing.TB, b *flowtest.Bench) (*flows.Kind, *Service) {
+	t.Helper()
 	s := New(Options{
 		Pool: b.Pool, Users: b.Users, Keeper: b.Keeper, Bus: bus.NewMemory(), Events: b.Events, Push: &pushes{}, Sessions: b.Sessions,
 		Log: b.Log, Now: b.Clock.Now,
@@ -23,7 +29,7 @@ func enrolStage(t testing.TB, b *flowtest.Bench) *flows.Kind {
 		s.Close()
 		s.Bus.Close()
 	})
-	return s.StageKind()
+	return s.StageKind(), s
 }
 
 // confirm does what the phone's call does to the device that was shown.

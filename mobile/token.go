@@ -19,9 +19,9 @@ import (
 
 // The purposes of a device's token.
 const (
-	purposeEnrollment  = "enrollment"
-	purposeUnconfirmed = "unconfirmed" // of a phone that has called in, and waits for somebody's word
-	purposeDevice      = "device"
+	purposeEnrollment  = "enrollment"  // to call in, once
+	purposeUnconfirmed = "unconfirmed" // to ask whether the phone is confirmed
+	purposeDevice      = "device"      // for all that a phone does
 )
 
 // tokenLength is the length of a token, in letters and digits: 238 bits.

@@ -196,10 +196,13 @@ func (n *node) enrolledAs(o phone.Options) (*phone.Phone, phone.Account) {
 	if err != nil || result.Outcome != browser.NoPhone {
 		n.t.Fatalf("log in to add a phone: %v, %+v", err, result)
 	}
-	_, err = b.EnrolPhone(ctx, func(ctx context.Context, payload []byte) error {
-		_, err := p.EnrolFromQR(ctx, payload)
-		return err
+	device, err := b.EnrolPhone(ctx, func(ctx context.Context, payload []byte) (string, error) {
+		account, err := p.EnrolFromQR(ctx, payload)
+		return account.Fingerprint, err
 	})
+	if err == nil {
+		err = p.Settle(ctx, device)
+	}
 	if err != nil {
 		n.t.Fatalf("add a phone: %v", err)
 	}

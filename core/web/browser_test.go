@@ -250,6 +250,8 @@ func screens(f *fake) []screen {
 	ready := enrolment()
 	ready["payload"] = object{"u": "https://login.example.org/", "s": "ready", "t": "x"}
 	f.data["/authenticators/mobile/ready/enrollment_status/"] = object{"status": "success"}
+	used := enrolment()
+	used["progress"] = "contested"
 	totp := validate(device("totp", "1", nil))
 	full := identification(object{
 		"password_fields": true, "application_pre": "Team wiki", "recovery_url": "/if/flow/recovery/", "enroll_url": "/if/flow/enrol/",
@@ -331,6 +333,8 @@ func screens(f *fake) []screen {
 		{name: "flow-error", ready: "name this number", step: step{challenge: object{"type": "native", "component": "ak-stage-flow-error",
 			"request_id": "0f9a6f0e2b8c4e55a1d2c3b4a5968778", "error": "boom", "traceback": "goroutine 1\n" + strings.Repeat("main.go:1 ", 60)}}},
 		{name: "enrol", ready: "Waiting for your phone", step: step{challenge: enrolment()}},
+		{name: "enrol-compare", ready: "Does your phone show this?", step: step{challenge: calledIn()}},
+		{name: "enrol-used", ready: "This code was used already", step: step{challenge: used}},
 		{name: "enrol-done", ready: "From now on", step: step{ready, func(*call, object) object { return ready }}},
 		{name: "unknown", ready: "This step cannot be shown", step: step{challenge: challenge("ak-stage-from-the-future", nil)}},
 	}

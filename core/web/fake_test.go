@@ -311,6 +311,7 @@ func enrolment() object {
 	svg := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d"><path d="%s"/></svg>`, n, n, path.String())
 	return person("ak-stage-authenticator-mobile", object{
 		"payload": payload, "qr_code": "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString([]byte(svg)),
-		"link": "countersign://enrol",
+		"link": "https://login.example.org/if/phone/#7KQ2-M9XW-4C", "code": "7KQ2-M9XW-4C", "progress": "shown",
+		"qr_link": "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString([]byte(svg)),
 	})
 }

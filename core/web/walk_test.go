@@ -200,6 +200,55 @@ func TestEnrolment(t *testing.T) {
 	}
 }
 
+// calledIn is the set-up page once a phone with keys has called in.
+func calledIn() object {
+	c := enrolment()
+	c["progress"], c["fingerprint"], c["device_name"] = "called_in", "123 456 789", "Ada's phone"
+	return c
+}
+
+// T18: the page that shows a code says that it was used, and shows the fingerprint of the phone that called in, without being
+// loaded again; yes sends it, no asks for a new code, which the page then shows.
+func TestFingerprintIsCompared(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	b := newTab(t, chromium.StartFor(t))
+	const status = "/authenticators/mobile/018f6f7e-0000-7000-8000-00000000000a/enrollment_status/"
+	f.data[status] = object{"status": "waiting", "progress": "opened"}
+	fresh := enrolment()
+	fresh["payload"] = object{"u": "https://login.example.org/", "s": "018f6f7e-0000-7000-8000-00000000000b", "t": "other"}
+	f.data["/authenticators/mobile/018f6f7e-0000-7000-8000-00000000000b/enrollment_status/"] = object{
+		"status": "waiting", "progress": "called_in", "fingerprint": "987 654 321",
+	}
+	s := f.flow("setup", step{enrolment(), func(_ *call, body object) object {
+		if body["matches"] == false {
+			return fresh
+		}
+		return nil
+	}})
+	b.do(chromedp.Navigate(f.URL + "/if/flow/setup/"))
+	b.heading("Add your phone")
+	b.until("document.body.textContent.includes('This code was used already') && !document.querySelector('.qr')")
+	f.mu.Lock()
+	f.data[status] = object{"status": "waiting", "progress": "called_in", "fingerprint": "123 456 789"}
+	f.mu.Unlock()
+	b.heading("Does your phone show this?")
+	b.until("document.querySelector('.key').textContent === '123 456 789'")
+	b.tabTo("No, it does not")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until("document.querySelector('.key').textContent === '987 654 321'")
+	b.tabTo("Yes, it is the same")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until("location.pathname === '/arrived'")
+	sent := s.sent()
+	if len(sent) != 2 || sent[0]["matches"] != false || sent[0]["fingerprint"] != nil || sent[1]["fingerprint"] != "987 654 321" {
+		t.Errorf("sent %v", sent)
+	}
+	if c := b.Complaints(); len(c) > 0 {
+		t.Errorf("the browser complained: %v", c)
+	}
+}
+
 // Targets that are no pages are not followed, and other tabs' progress is understood.
 func TestOddAnswers(t *testing.T) {
 	t.Parallel()

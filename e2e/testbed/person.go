@@ -62,10 +62,13 @@ func (p *Person) Enrol(ctx context.Context, phones ...*phone.Phone) error {
 		return fmt.Errorf("log in to add a phone: %s: %s", result.Outcome, result.Detail)
 	}
 	for _, one := range phones {
-		_, err := b.EnrolPhone(ctx, func(ctx context.Context, payload []byte) error {
-			_, err := one.EnrolFromQR(ctx, payload)
-			return err
+		device, err := b.EnrolPhone(ctx, func(ctx context.Context, payload []byte) (string, error) {
+			account, err := one.EnrolFromQR(ctx, payload)
+			return account.Fingerprint, err
 		})
+		if err == nil {
+			err = one.Settle(ctx, device)
+		}
 		if err != nil {
 			return fmt.Errorf("add a phone: %w", err)
 		}

@@ -65,8 +65,11 @@ func (e Enrollment) Validate() []Violation {
 type EnrollmentCallback struct {
 	Token     string          `json:"token" api:"required"`
 	ServerKey json.RawMessage `json:"server_key,omitempty"` // for a phone that signs: what it is shown is signed by this, a JWK
-	// Fingerprint is shown by the phone, and by what has to confirm it before the token is good: see [Fingerprint]. "": nothing has to.
+	// Fingerprint, of a phone that takes another one's place, is shown by both, before the token is good: see [Fingerprint].
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Status, for a phone that signs, is waiting until its owner has compared the fingerprint of its [Binding]; Salt goes into that.
+	Status Status `json:"status,omitempty"`
+	Salt   string `json:"salt,omitempty"`
 }
 
 // SchemaName is the component's name in the API document.
@@ -95,12 +98,13 @@ const (
 	Shown     Progress = "shown"     // the page shows codes
 	Opened    Progress = "opened"    // a phone has exchanged the code of the link
 	Contested Progress = "contested" // that code came a second time: two phones have seen it
+	CalledIn  Progress = "called_in" // a phone has brought its keys; its fingerprint is to be compared
 	Confirmed Progress = "confirmed"
 )
 
 // Enum lists the values of Progress for the API document.
 func (Progress) Enum() []string {
-	return []string{string(Shown), string(Opened), string(Contested), string(Confirmed)}
+	return []string{string(Shown), string(Opened), string(Contested), string(CalledIn), string(Confirmed)}
 }
 
 // SchemaName is the component's name in the API document.
@@ -110,6 +114,8 @@ func (Progress) SchemaName() string { return "MobileDeviceEnrollmentProgressEnum
 type EnrollmentStatus struct {
 	Status   Status   `json:"status" api:"required"`
 	Progress Progress `json:"progress,omitempty"`
+	// Fingerprint is what the page shows with called_in. No phone gets it: it computes its own.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // SchemaName is the component's name in the API document.

@@ -50,9 +50,9 @@ func (b bundle) enrol(t *testing.T) {
 	if r, err := br.Login(b.ctx, "ada", "secret"); err != nil || r.Outcome != browser.NoPhone {
 		t.Fatalf("login without phone: %+v %v", r, err)
 	}
-	device, err := br.EnrolPhone(b.ctx, func(ctx context.Context, qr []byte) error {
-		_, err := b.phone.EnrolFromQR(ctx, qr)
-		return err
+	device, err := br.EnrolPhone(b.ctx, func(ctx context.Context, qr []byte) (string, error) {
+		account, err := b.phone.EnrolFromQR(ctx, qr)
+		return account.Fingerprint, err
 	})
 	if err != nil || device != b.phone.Accounts()[0].Device {
 		t.Fatalf("enrol: %q %v", device, err)
@@ -148,7 +148,7 @@ func TestBadPasswordIsRefused(t *testing.T) {
 func TestEnrolmentNeedsALogin(t *testing.T) {
 	t.Parallel()
 	b := setup(t, servertest.Options{}, phone.Approve)
-	_, err := b.browser(t).EnrolPhone(b.ctx, func(context.Context, []byte) error { t.Error("shown a QR code"); return nil })
+	_, err := b.browser(t).EnrolPhone(b.ctx, func(context.Context, []byte) (string, error) { t.Error("shown a QR code"); return "", nil })
 	if err == nil {
 		t.Error("no error")
 	}

@@ -26,6 +26,7 @@ type challenge struct {
 	PasswordFields bool                     `json:"password_fields"`
 	Devices        []deviceChallenge        `json:"device_challenges"`
 	Payload        json.RawMessage          `json:"payload"`
+	Fingerprint    string                   `json:"fingerprint"`
 }
 
 type stringError struct {

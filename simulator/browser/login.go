@@ -71,9 +71,10 @@ func (b *Browser) Login(ctx context.Context, user, secret string) (Result, error
 }
 
 // EnrolPhone walks the set-up flow of a logged-in browser: enrol is given the text of the QR code
-// (phone.EnrolFromQR fits), then the browser polls until the server has seen the phone, and
-// completes the flow. It returns the device's UUID.
-func (b *Browser) EnrolPhone(ctx context.Context, enrol func(ctx context.Context, payload []byte) error) (string, error) {
+// and gives the fingerprint that the phone shows, "" for one without keys (phone.EnrolFromQR and its
+// Account); then the browser polls until the server has seen the phone, and completes the flow if
+// it shows the same. It returns the device's UUID.
+func (b *Browser) EnrolPhone(ctx context.Context, enrol func(ctx context.Context, payload []byte) (fingerprint string, err error)) (string, error) {
 	w := walk{b: b, slug: b.o.SetupFlow, enrol: enrol}
 	w.run(ctx)
 	switch {
@@ -92,7 +93,7 @@ type walk struct {
 	b            *Browser
 	slug         string
 	user, secret string
-	enrol        func(ctx context.Context, payload []byte) error
+	enrol        func(ctx context.Context, payload []byte) (string, error)
 
 	result   Result
 	asked    bool // a phone was asked and accepted
@@ -364,42 +365,52 @@ func (w *walk) setup(ctx context.Context, c challenge) (challenge, bool) {
 		w.end(Failed, err.Error())
 		return c, false
 	}
+	var phone, page string // the fingerprint that each of them shows
 	err = w.step("enrol", func() error {
-		if err := w.enrol(ctx, c.Payload); err != nil {
+		if phone, err = w.enrol(ctx, c.Payload); err != nil {
 			return err
 		}
-		return w.await(ctx, qr.Device)
+		page, err = w.await(ctx, qr.Device)
+		return err
 	})
 	if err != nil {
 		w.end(Failed, err.Error())
 		return c, false
 	}
+	if page != phone {
+		_, _, _ = w.ask(ctx, "refuse", http.MethodPost, map[string]any{"component": mobileSetup, "matches": false})
+		w.end(Failed, fmt.Sprintf("the page shows %q, the phone %q: another one enrolled", page, phone))
+		return c, false
+	}
 	w.enrolled = qr.Device
-	return w.plain(ctx, "finish", map[string]any{})
+	if page == "" {
+		return w.plain(ctx, "finish", map[string]any{})
+	}
+	return w.plain(ctx, "finish", map[string]any{"component": mobileSetup, "fingerprint": page})
 }
 
-// await polls until the phone is enrolled.
-func (w *walk) await(ctx context.Context, device string) error {
+// await polls until the phone is enrolled, or waits for its fingerprint to be compared, which it gives.
+func (w *walk) await(ctx context.Context, device string) (string, error) {
 	for range maxEnrolPolls {
 		reply, err := w.b.Do(ctx, http.MethodPost, "/"+wire.Path(device, wire.ActionStatus), nil)
 		if err != nil {
-			return err
+			return "", err
 		}
 		var status wire.EnrollmentStatus
 		if reply.Status != http.StatusOK {
-			return &StatusError{Status: reply.Status, Body: excerpt(reply.Body)}
+			return "", &StatusError{Status: reply.Status, Body: excerpt(reply.Body)}
 		}
 		if err := json.Unmarshal(reply.Body, &status); err != nil {
-			return fmt.Errorf("read enrolment status: %w", err)
+			return "", fmt.Errorf("read enrolment status: %w", err)
 		}
-		if status.Status == wire.Success {
-			return nil
+		if status.Status == wire.Success || status.Fingerprint != "" {
+			return status.Fingerprint, nil
 		}
 		if err := w.b.pause(ctx, enrolPollEvery); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return errors.New("the phone did not enrol")
+	return "", errors.New("the phone did not enrol")
 }
 
 func (w *walk) ask(ctx context.Context, name, method string, body any) (c challenge, moved, ok bool) {

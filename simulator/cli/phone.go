@@ -79,8 +79,15 @@ func (c *phoneCmd) enrol(e *env, p *phone.Phone) error {
 			return err
 		}
 	}
-	_, err := p.EnrolFromQR(e.ctx, text)
-	return err
+	account, err := p.EnrolFromQR(e.ctx, text)
+	if err != nil {
+		return err
+	}
+	if account.Fingerprint != "" {
+		fmt.Fprintf(e.out, "compare with the page and confirm it there: %s\n", account.Fingerprint)
+	}
+	p.SettleLater(account.Device)
+	return nil
 }
 
 func (c *phoneCmd) behaviour() phone.Behaviour {

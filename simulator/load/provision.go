@@ -177,11 +177,14 @@ func (r *run) enrol(ctx context.Context, p *person) error {
 	if result.Outcome != browser.NoPhone {
 		return fmt.Errorf("first login: %s: %s", result.Outcome, result.Detail)
 	}
-	_, err = b.EnrolPhone(ctx, func(ctx context.Context, qr []byte) error {
-		_, err := p.phone.EnrolFromQR(ctx, qr)
-		return err
+	device, err := b.EnrolPhone(ctx, func(ctx context.Context, qr []byte) (string, error) {
+		account, err := p.phone.EnrolFromQR(ctx, qr)
+		return account.Fingerprint, err
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return p.phone.Settle(ctx, device)
 }
 
 // leave switches the phones off and, unless they are to stay, deletes the users.

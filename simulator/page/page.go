@@ -189,7 +189,10 @@ func (h *handler) enrol(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), callLimit)
 	defer cancel()
-	_, err := h.phone.EnrolFromQR(ctx, []byte(in.Payload))
+	account, err := h.phone.EnrolFromQR(ctx, []byte(in.Payload))
+	if err == nil {
+		h.phone.SettleLater(account.Device)
+	}
 	reply(w, err)
 }
 

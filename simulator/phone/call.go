@@ -97,3 +97,29 @@ func (p *Phone) call(ctx context.Context, a Account, action string, body, into a
 	}
 	return json.Unmarshal(reply, into)
 }
+
+// redeem exchanges a code for the text of a QR code.
+func (p *Phone) redeem(ctx context.Context, server, code string) ([]byte, error) {
+	text, err := json.Marshal(wire.Redeem{Code: code})
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, server+wire.RedeemPath, bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := p.o.HTTP.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	reply, err := io.ReadAll(io.LimitReader(res.Body, maxReply))
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, statusError(res.StatusCode, reply)
+	}
+	return reply, nil
+}

@@ -37,6 +37,18 @@ func newKeys(o Options, server string) (*keys, error) {
 	return k, err
 }
 
+// fingerprint is what the phone shows after an enrolment by a token: from its own keys and the server's.
+func (k *keys) fingerprint(device, token, salt string) (string, error) {
+	b := wire.Binding{Device: device, Token: token, Possession: k.possession.Thumbprint, Server: k.server.Thumbprint, Salt: salt}
+	switch {
+	case k.passkey != nil:
+		b.Verification = k.passkey.Signer.Thumbprint
+	case k.verification != nil:
+		b.Verification = k.verification.Thumbprint
+	}
+	return b.Fingerprint()
+}
+
 func newSigner() (*wire.Signer, error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -81,7 +81,8 @@ type Account struct {
 	Device   string    `json:"device"` // the device's UUID at the server
 	UID      string    `json:"uid"`    // the phone's name for this enrolment
 	Enrolled time.Time `json:"enrolled"`
-	// Fingerprint is on the screen until somebody confirms the account, who sees it too: see [Phone.Settle]. "": nobody has to.
+	// Fingerprint is on the screen until somebody confirms the account, who sees it too: in the browser, or on the old phone (see
+	// [Phone.Settle]). "": nobody has to. For the browser it is computed here, from the phone's own keys.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	token       string
 	keys        *keys // of a phone that signs
@@ -229,6 +230,12 @@ func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error
 		if a.keys.server, err = wire.ParseKey(reply.ServerKey); err != nil {
 			return Account{}, fmt.Errorf("enrol: the server's %w", err)
 		}
+		if reply.Salt != "" {
+			a.Fingerprint, err = a.keys.fingerprint(a.Device, qr.Token, reply.Salt)
+		}
+		if err != nil {
+			return Account{}, fmt.Errorf("enrol: %w", err)
+		}
 	}
 	p.mu.Lock()
 	p.account = append(p.account, a)
@@ -240,6 +247,19 @@ func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error
 		return a, err
 	}
 	return a, p.checkIn(ctx, a)
+}
+
+// EnrolFromLink enrols the phone with the link that its camera reads: it exchanges the code for what the QR code holds.
+func (p *Phone) EnrolFromLink(ctx context.Context, link string) (Account, error) {
+	server, code, err := wire.ParseLink(link)
+	if err != nil {
+		return Account{}, err
+	}
+	payload, err := p.redeem(ctx, server, code)
+	if err != nil {
+		return Account{}, fmt.Errorf("redeem code: %w", err)
+	}
+	return p.EnrolFromQR(ctx, payload)
 }
 
 func (p *Phone) sendAddress(ctx context.Context, a Account) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"countersign/mobile/wire"
@@ -85,8 +86,11 @@ func (p *Phone) transfer(ctx context.Context, device, method, action string, bod
 }
 
 // Settle waits until whoever has to has confirmed an account whose Fingerprint is on the screen, and then tells the server all
-// about the phone. Errors: the account was refused, or given up.
+// about the phone. It has nothing to do for an account that nobody has to confirm. Errors: the account was refused, or given up.
 func (p *Phone) Settle(ctx context.Context, device string) error {
+	if i := slices.IndexFunc(p.Accounts(), func(a Account) bool { return a.Device == device }); i >= 0 && p.Accounts()[i].Fingerprint == "" {
+		return nil
+	}
 	a, err := p.signing(device)
 	if err != nil {
 		return err
@@ -107,6 +111,15 @@ func (p *Phone) Settle(ctx context.Context, device string) error {
 		return err
 	}
 	return p.checkIn(ctx, a)
+}
+
+// SettleLater does what Settle does beside the caller.
+func (p *Phone) SettleLater(device string) {
+	p.spawn(func() {
+		if err := p.Settle(p.ctx, device); err != nil {
+			p.o.Log.Warn("the account was not confirmed", "device", device, "error", err)
+		}
+	})
 }
 
 // pause waits on the phone's clock.

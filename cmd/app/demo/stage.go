@@ -143,10 +143,13 @@ func (s *Stage) Enrol(ctx context.Context, p *phone.Phone, onStep func(browser.S
 	if result.Outcome != browser.NoPhone {
 		return fmt.Errorf("log in to add the phone: %s: %s", result.Outcome, result.Detail)
 	}
-	_, err = b.EnrolPhone(ctx, func(ctx context.Context, payload []byte) error {
-		_, err := p.EnrolFromQR(ctx, payload)
-		return err
+	device, err := b.EnrolPhone(ctx, func(ctx context.Context, payload []byte) (string, error) {
+		account, err := p.EnrolFromQR(ctx, payload)
+		return account.Fingerprint, err
 	})
+	if err == nil {
+		err = p.Settle(ctx, device)
+	}
 	if err != nil {
 		return fmt.Errorf("add the phone: %w", err)
 	}

@@ -1,4 +1,4 @@
-// Adding a phone: a QR code for the app, and the wait until the phone has called in.
+// Adding a phone: a link for its camera or an app, and the comparison that shows that it is this phone which called in.
 import { h, icon } from "../flow/dom.js";
 import { api, pause } from "../flow/api.js";
 
@@ -6,44 +6,117 @@ const pace = 2000; // ms between two questions to the server at the least
 const hold = 25; // s for which the server may hold an answer back
 const cheer = 1200; // ms for which the success is shown before the flow goes on
 
-export default function render({ challenge, root, signal, submit, heading, announce, now }) {
-  const code = JSON.stringify(challenge.payload);
-  heading("Add your phone");
-  const state = h("p", { class: "state", role: "status", text: "Waiting for your phone…" });
+export default function render({ challenge: first, root, signal, submit, heading, announce, now }) {
+  let challenge, life; // of the enrolment that is shown
   const error = h("p", { class: "notice bad", role: "alert" });
-  const safeImage = challenge.qr_code?.startsWith("data:image/svg+xml") || challenge.qr_code?.startsWith("data:image/png");
+  const state = h("p", { class: "state", role: "status" });
+  const warning = h("div", { role: "alert" });
 
-  root.append(
-    h("ol", { class: "steps" },
-      h("li", { text: "On your phone, open the app that approves your sign-ins. If you have none, ask your administrator which one it is." }),
-      h("li", { text: "Choose to add an account there." }),
-      h("li", { text: safeImage ? "Point its camera at this code." : "Copy the code below into it." })),
-    ...(safeImage ? [h("div", { class: "qr" }, h("img", { src: challenge.qr_code, alt: "QR code to add this account to the app" }))] : []),
-    state, error,
-    ...(appLink(challenge.link) ? [h("p", { class: "actions on-phone" },
-      h("a", { href: challenge.link, class: "button full", text: "Open the app on this phone" }))] : []),
-    copyable(code, !safeImage),
-    h("ul", { class: "links" }, h("li", {}, h("a", { href: "/", text: "Cancel" }))));
+  begin(first);
+  return {
+    update(c) {
+      if (c.payload.s !== challenge.payload.s) begin(c, true); // the one before was refused
+      error.textContent = Object.values(c.response_errors ?? {}).flat().map((e) => e.string).join(" ");
+    },
+  };
 
-  async function watch() {
-    const path = `/authenticators/mobile/${encodeURIComponent(challenge.payload.s)}/enrollment_status/?wait=${hold}`;
+  function begin(c, again) {
+    life?.abort();
+    life = new AbortController();
+    const mine = life;
+    signal.addEventListener("abort", () => mine.abort(), { once: true, signal: mine.signal });
+    challenge = c;
+    error.textContent = "";
+    warning.replaceChildren();
+    if (c.fingerprint) compare(c.fingerprint, c.device_name);
+    else offer(again);
+    watch(mine.signal, c.progress ?? "shown");
+  }
+
+  /** The ways in: the camera, an app, this very phone, or typing. */
+  function offer(again) {
+    heading("Add your phone", again);
+    if (again) announce("Nothing was added. Here is a new code.");
+    const text = JSON.stringify(challenge.payload);
+    const link = appLink(challenge.link) ? challenge.link : null;
+    const forApp = image(challenge.qr_code), forCamera = link && image(challenge.qr_link);
+    state.textContent = "Waiting for your phone…";
+    const app = [
+      h("ol", { class: "steps" },
+        h("li", { text: "On your phone, open the app that approves your sign-ins. If you have none, ask your administrator which one it is." }),
+        h("li", { text: "Choose to add an account there." }),
+        h("li", { text: forApp ? "Point its camera at this code." : "Copy the code below into it." })),
+      forApp && h("div", { class: "qr" }, h("img", { src: challenge.qr_code, alt: "QR code to add this account to the app" })),
+    ];
+    const parts = challenge.progress === "opened" || challenge.progress === "contested" ? [] : link ? [
+      h("p", { class: "actions on-phone" }, h("a", { href: link, class: "button full primary", text: "Use this phone" })),
+      h("p", { text: "Point your phone’s camera at this code and open the link. The page there becomes your authenticator; no app is needed." }),
+      forCamera && h("div", { class: "qr" }, h("img", { src: challenge.qr_link, alt: "QR code with the link for your phone" })),
+      h("details", {}, h("summary", { text: "No camera? Type a code" }),
+        h("p", {}, "On your phone, open ", h("strong", { class: "address", text: link.split("#")[0].replace(/^https?:\/\//, "") }), " and type:"),
+        h("p", { class: "key mono spelled", text: challenge.code })),
+      h("details", {}, h("summary", { text: "Use an app instead" }), app, copyable(text, !forApp)),
+    ] : [app, copyable(text, !forApp)];
+    root.replaceChildren(...parts.flat().filter(Boolean), state, warning, error,
+      h("ul", { class: "links" }, h("li", {}, h("a", { href: "/", text: "Cancel" }))));
+    opened(challenge.progress);
+  }
+
+  function image(source) {
+    return source?.startsWith("data:image/svg+xml") || source?.startsWith("data:image/png");
+  }
+
+  /** Somebody used the code of the link: perhaps not the person who looks at this page. */
+  function opened(progress) {
+    if (progress !== "opened" && progress !== "contested") return;
+    for (const used of root.querySelectorAll(".qr, details, .on-phone")) used.remove();
+    say("A phone opened the code. Go on there…");
+    warning.replaceChildren(h("p", { class: progress === "contested" ? "notice bad" : "notice",
+      text: "This code was used already. If it was not you, show a new code: it ends what was begun with this one." }),
+      h("p", { class: "actions" }, button("Show a new code", () => submit({ matches: false }))));
+  }
+
+  /** The phone has called in: is it the one in the person's hand? */
+  function compare(fingerprint, name) {
+    heading("Does your phone show this?", true);
+    announce(`Compare with your phone: ${fingerprint}`);
+    state.textContent = "";
+    root.replaceChildren(
+      h("p", { text: name ? `“${name}” called in. Look at your phone: it shows nine digits.` : "A phone called in. Look at yours: it shows nine digits." }),
+      h("p", { class: "key mono spelled", text: fingerprint }),
+      h("p", { class: "fine", text: "If it shows others, or an error, another phone was faster, and it is not yours." }),
+      error, warning,
+      h("p", { class: "answers" },
+        button("Yes, it is the same", () => submit({ fingerprint }), "primary full"),
+        button("No, it does not", () => submit({ matches: false }), "full")));
+  }
+
+  async function watch(over, progress) {
+    const path = `/authenticators/mobile/${encodeURIComponent(challenge.payload.s)}/enrollment_status/?wait=${hold}&progress=`;
     const end = Date.parse(challenge.expires ?? "") || Infinity;
-    while (!signal.aborted) {
-      if (now() > end) return expired();
+    while (!over.aborted) {
+      if (progress !== "called_in" && now() > end) return expired();
       const began = performance.now();
+      let news = false;
       try {
         if (!document.hidden) {
-          const { status } = await api("POST", path, null, signal);
-          if (status === "success") return done();
-          say("Waiting for your phone…");
+          const answer = await api("POST", path + progress, null, over);
+          if (over.aborted) return;
+          if (answer.status === "success") return done();
+          news = answer.progress && answer.progress !== progress;
+          if (news) {
+            progress = answer.progress;
+            if (answer.fingerprint) compare(answer.fingerprint);
+            else opened(progress);
+          } else if (progress === "shown") say("Waiting for your phone…");
         }
       } catch (failure) {
-        if (signal.aborted) return;
+        if (over.aborted) return;
         if (failure.status === 403 || failure.status === 404) return expired();
         say("The server cannot be reached. Trying again…");
       }
-      await pause(pace - (performance.now() - began), signal);
-      if (document.hidden) await visible(signal);
+      if (!news) await pause(pace - (performance.now() - began), over);
+      if (document.hidden) await visible(over);
     }
   }
 
@@ -58,21 +131,18 @@ export default function render({ challenge, root, signal, submit, heading, annou
     root.replaceChildren(h("div", { class: "done" }, icon("tick"), h("p", { text: "From now on it can approve your sign-ins." })), error);
     await pause(cheer, signal);
     const stays = await submit({}, { quiet: true });
-    if (stays) root.append(h("p", {}, h("button", { type: "button", class: "button primary full", text: "Continue", on: { click: () => submit({}) } })));
+    if (stays) root.append(h("p", {}, button("Continue", () => submit({}), "primary full")));
   }
 
   function expired() {
     heading("This code is over", true);
     root.replaceChildren(h("p", { text: "A code works once and for a short time. Nothing was added." }),
-      h("p", {}, h("button", { type: "button", class: "button primary full", text: "Show a new code", on: { click: () => location.reload() } })));
+      h("p", {}, button("Show a new code", () => location.reload(), "primary full")));
     announce("This code is over.");
   }
-
-  watch();
-  return {
-    update: (c) => (error.textContent = Object.values(c.response_errors ?? {}).flat().map((e) => e.string).join(" ")),
-  };
 }
+
+const button = (text, click, more = "") => h("button", { type: "button", class: `button ${more}`.trim(), text, on: { click } });
 
 function copyable(code, open) {
   const text = h("textarea", { class: "mono", readonly: true, "aria-label": "Code", rows: "4" });

@@ -3,7 +3,7 @@ import { newKey, randomID } from "./jose.js";
 import { call, Failure } from "./server.js";
 import * as store from "./store.js";
 import * as verify from "./verify.js";
-import { fingerprint, path, prove } from "./wire.js";
+import { enrolmentFingerprint, fingerprint, path, prove } from "./wire.js";
 
 const version = "1.0";
 
@@ -51,7 +51,9 @@ export async function enrol({ server, device, token }, { name, phone, owner }) {
   const account = {
     server, device, token: reply.token, serverKey: reply.server_key, key, passkey: passkey?.id, name, phone, added: Date.now(),
     // Somebody still has to see, at another screen, that it is this phone: by these digits.
-    unconfirmed: reply.fingerprint ? await fingerprint(device, key.thumbprint, passkey?.thumbprint) : undefined,
+    unconfirmed: reply.salt
+      ? await enrolmentFingerprint({ device, token, key, verification: passkey?.thumbprint, serverKey: reply.server_key, salt: reply.salt })
+      : reply.fingerprint ? await fingerprint(device, key.thumbprint, passkey?.thumbprint) : undefined,
   };
   await store.keep(account);
   return account;

@@ -1,6 +1,6 @@
 // That it is the phone's owner who approves: a passkey of this phone, which the operating system lets out only after a
 // fingerprint, a face or a code. It asserts an answer that the account's own key has signed.
-import { base64url, bytesOf, thumbprint } from "./jose.js";
+import { base64url, bytesOf, hash, thumbprint } from "./jose.js";
 import { Failure } from "./server.js";
 
 const digest = (text) => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
@@ -30,11 +30,18 @@ export async function create(token, possession, name) {
     throw new Failure("unverified", "Nothing was confirmed, so nothing was added. Try again, and confirm with your fingerprint, face or screen lock.");
   }
   const { clientDataJSON, attestationObject } = credential.response;
-  const key = await crypto.subtle.importKey("spki", credential.response.getPublicKey(), { name: "ECDSA", namedCurve: "P-256" }, true, ["verify"]);
   return {
-    id: base64url(credential.rawId), thumbprint: await thumbprint(await crypto.subtle.exportKey("jwk", key)),
+    id: base64url(credential.rawId), thumbprint: await thumbprintOf(credential.response.getPublicKey()),
     registration: { client_data_json: base64url(clientDataJSON), attestation_object: base64url(attestationObject) },
   };
+}
+
+/** The thumbprint of a public key in SPKI: on P-256, or Ed25519, whose last 32 bytes are the key (RFC 8410). */
+async function thumbprintOf(spki) {
+  const bytes = new Uint8Array(spki);
+  if (bytes.length === 44) return hash(`{"crv":"Ed25519","kty":"OKP","x":"${base64url(bytes.slice(12))}"}`);
+  const key = await crypto.subtle.importKey("spki", spki, { name: "ECDSA", namedCurve: "P-256" }, true, ["verify"]);
+  return thumbprint(await crypto.subtle.exportKey("jwk", key));
 }
 
 /** Has the owner confirm a signed answer; rejects with a Failure when they did not. */

@@ -1,6 +1,6 @@
 // What crosses the wire between this phone and its server: see docs/phone-app.md. Everything here is pure; who calls is
 // server.js.
-import { bytesOf, canonical, hash, randomID, sign, verify } from "./jose.js";
+import { bytesOf, canonical, hash, randomID, sign, thumbprint, utf8, verify } from "./jose.js";
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -52,6 +52,19 @@ function safely(make) {
   } catch {
     return null;
   }
+}
+
+/**
+ * What this phone and the page that adds it both show, if it is this phone that called in: nine digits of a digest of what the
+ * enrolment bound together. Each side computes it from what it has itself. verification: the thumbprint of the passkey's key.
+ */
+export async function enrolmentFingerprint({ device, token, key, verification = "", serverKey, salt }) {
+  const text = canonical({
+    device, possession: key.thumbprint, salt, server: await thumbprint(serverKey), token: await hash(token), typ: "countersign-enrolment",
+    user_verification: verification, v: 1,
+  });
+  const digest = new DataView(await crypto.subtle.digest("SHA-256", utf8(text)));
+  return String(digest.getBigUint64(0) % 1000000000n).padStart(9, "0");
 }
 
 /** The claims of the proof of a request (RFC 9449, and the hash of its body). */
