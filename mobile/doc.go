@@ -7,9 +7,23 @@
 //
 // # A device
 //
-//	enrolment stage ─▶ unconfirmed, one-time token (10 minutes)
-//	     enrollment_callback ─▶ confirmed, device token ─▶ check_in, set_notification_key, pending, receive_response
+//	enrolment stage ─▶ shown: one-time token, and a code that is exchanged for another one (10 minutes)
+//	     redeem ─▶ opened ─ redeem again ─▶ contested: the page warns
+//	     enrollment_callback without keys ─▶ confirmed, device token
+//	     enrollment_callback with keys ─▶ called in: a token that may ask how it stands, and nothing else (10 minutes)
+//	          page: the same fingerprint ─▶ confirmed ─▶ check_in, set_notification_key, pending, receive_response
+//	          page: another one ─▶ removed, with its token and keys
 //	     nothing for an hour ─▶ collected
+//
+// Whoever is first to read a QR code or a link is the one who enrols; that race cannot be seen from the server. So a phone with
+// keys is good for nothing before its owner has said at the page that both screens show the same fingerprint: nine digits,
+// 30 bits, of a SHA-256 over the device, the token, the thumbprints of the phone's keys and of the server's, and a salt. The
+// phone computes its own and is never told the server's. Somebody who was faster is seen, as the owner's phone then shows an
+// error or other digits. Somebody who knows what the owner's phone will show, having had it enrol elsewhere, would have to make
+// keys until theirs show the same: a matter of minutes for 30 bits, were it not for the salt, which the server draws once the
+// keys are there. So every guess takes an enrolment of its own, and the owner's consent to none but one: 2^-30.
+// It does not hold against a page that is itself the attacker's, nor for stock phones, which have no keys: where a stage
+// accepts bearer, the first to scan is confirmed at once, as the contract has it. A code that was redeemed demands keys.
 //
 // Tokens are stored as SHA-256. A device token is good for the device in the path and for nothing else. A phone that brings
 // keys to its enrolment proves the first of them with every request from then on, and its token alone is worth nothing; a

@@ -57,9 +57,9 @@ func TestAttestedPhones(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	_, err = b.EnrolPhone(ctx, func(ctx context.Context, payload []byte) error {
-		_, err := rooted.EnrolFromQR(ctx, payload)
-		return err
+	_, err = b.EnrolPhone(ctx, func(ctx context.Context, payload []byte) (string, error) {
+		account, err := rooted.EnrolFromQR(ctx, payload)
+		return account.Fingerprint, err
 	})
 	if err == nil || !strings.Contains(err.Error(), "400") || !strings.Contains(err.Error(), "boot loader") {
 		t.Fatalf("a rooted phone: %v", err)

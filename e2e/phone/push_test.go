@@ -76,6 +76,7 @@ var _ = Describe("The phone is rung", Label("phone"), func() {
 		a.openCode(a.code())
 		Eventually(a.phone.Heading).Should(Equal("Add this account?"))
 		click(a.phone, "Add this account")
+		a.recognise()
 		Eventually(a.phone.Text).Should(ContainSubstring("Be rung when you sign in"))
 		a.Inside(a.computer)
 		click(a.phone, "Ring me")

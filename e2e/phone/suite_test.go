@@ -130,6 +130,16 @@ func (a *actor) add() {
 	Expect(chromium.Value[string](a.phone, "location.hash")).To(BeEmpty(), "the code does not stay in the address")
 	scene.NoOverflow(a.phone)
 	click(a.phone, "Add this account")
+	a.recognise()
+	Eventually(a.phone.Heading).Should(Equal("Your phone is ready"))
+	a.Inside(a.computer)
+	click(a.phone, "Done")
+	Eventually(a.phone.Heading).Should(Equal("Your authenticator"))
+}
+
+// recognise compares what the two screens show, and says at the computer that it is the same.
+func (a *actor) recognise() {
+	GinkgoHelper()
 	Eventually(a.phone.Heading).Should(Equal("Compare this number"))
 	scene.NoOverflow(a.phone)
 	Eventually(a.computer.Heading).Should(Equal("Does your phone show this?"))
@@ -138,10 +148,6 @@ func (a *actor) add() {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(chromium.Value[string](a.computer, "document.querySelector('.key').textContent")).To(Equal(shown))
 	click(a.computer, "Yes, it is the same")
-	Eventually(a.phone.Heading).Should(Equal("Your phone is ready"))
-	a.Inside(a.computer)
-	click(a.phone, "Done")
-	Eventually(a.phone.Heading).Should(Equal("Your authenticator"))
 }
 
 // asks signs in at another browser of the person up to the phone's question, and gives it.

@@ -84,7 +84,7 @@ func (c *phoneCmd) enrol(e *env, p *phone.Phone) error {
 		return err
 	}
 	if account.Fingerprint != "" {
-		fmt.Fprintf(e.out, "compare with the page and confirm it there: %s\n", account.Fingerprint)
+		_, _ = fmt.Fprintf(e.out, "compare with the page and confirm it there: %s\n", account.Fingerprint)
 	}
 	p.SettleLater(account.Device)
 	return nil

@@ -10,7 +10,7 @@ export default function render({ challenge: first, root, signal, submit, heading
   let challenge, life; // of the enrolment that is shown
   const error = h("p", { class: "notice bad", role: "alert" });
   const state = h("p", { class: "state", role: "status" });
-  const warning = h("div", { role: "alert" });
+  const warning = h("div", { role: "alert", class: "gap" });
 
   begin(first);
   return {
