@@ -42,16 +42,9 @@ func (s *Service) rotateKeys(ctx context.Context, r *api.Request, in wire.Rotati
 	if err != nil {
 		return api.None{}, err
 	}
+	// What a stage demands of the keys of an enrolment it demands of those that follow.
 	found, err := s.attest(ctx, c.device, token, &in.Keys, keys)
 	if err != nil {
-		return api.None{}, err
-	}
-	token, _, err := credentials(r.HTTP)
-	if err != nil {
-		return api.None{}, err
-	}
-	// What a stage demands of the keys of an enrolment it demands of those that follow.
-	if _, err := s.attest(ctx, c.device, token, &in.Keys, keys); err != nil {
 		return api.None{}, err
 	}
 	return api.None{}, db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {

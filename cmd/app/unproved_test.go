@@ -18,13 +18,13 @@ func TestPhoneIsAddedByItsOwner(t *testing.T) {
 	screen := &phone.Screen{}
 	p, _ := n.enrolledAs(phone.Options{Behaviour: phone.Approve(screen)}) // the first one
 	add := func(b interface {
-		EnrolPhone(ctx context.Context, enrol func(ctx context.Context, payload []byte) error) (string, error)
+		EnrolPhone(ctx context.Context, enrol func(ctx context.Context, payload []byte) (string, error)) (string, error)
 	}) error {
 		other := phone.New(phone.Options{Push: n.double})
 		t.Cleanup(other.Close)
-		_, err := b.EnrolPhone(t.Context(), func(ctx context.Context, payload []byte) error {
-			_, err := other.EnrolFromQR(ctx, payload)
-			return err
+		_, err := b.EnrolPhone(t.Context(), func(ctx context.Context, payload []byte) (string, error) {
+			account, err := other.EnrolFromQR(ctx, payload)
+			return account.Fingerprint, err
 		})
 		return err
 	}
