@@ -9,18 +9,23 @@ import (
 
 const typeChallenge = "countersign-challenge+jwt"
 
+// versionTransaction is the version of a challenge that is about a transaction: a phone that knows version 1 alone refuses it, and
+// does not show it as a login.
+const versionTransaction = 2
+
 // challengeClaims are in the order of their names. Their text may be of any language, so that the form is the server's
 // alone; a phone shows what it parses out of the signed bytes and signs the digest of those bytes.
 type challengeClaims struct {
-	Device  string        `json:"aud"`
-	Context contextClaims `json:"ctx"`
-	Expires int64         `json:"exp"`
-	Created int64         `json:"iat"`
-	Server  string        `json:"iss"` // the base URL by which the phone knows the server
-	Items   []string      `json:"items"`
-	Mode    Mode          `json:"mode"`
-	TxID    string        `json:"tx"`
-	Version int           `json:"v"`
+	Approval *Transaction  `json:"apr,omitempty"` // of a prompt that is no login; v is then 2
+	Device   string        `json:"aud"`
+	Context  contextClaims `json:"ctx"`
+	Expires  int64         `json:"exp"`
+	Created  int64         `json:"iat"`
+	Server   string        `json:"iss"` // the base URL by which the phone knows the server
+	Items    []string      `json:"items"`
+	Mode     Mode          `json:"mode"`
+	TxID     string        `json:"tx"`
+	Version  int           `json:"v"`
 }
 
 type contextClaims struct {
@@ -38,8 +43,12 @@ func (p Prompt) payload(server, device string) ([]byte, error) {
 	if p.Items == nil {
 		p.Items = []string{} // one form, however it was read
 	}
+	version := 1
+	if p.Transaction != nil {
+		version = versionTransaction
+	}
 	return canonical(challengeClaims{
-		Device: device, Server: server, TxID: p.TxID, Mode: p.Mode, Items: p.Items, Created: p.Created.Unix(), Expires: p.Expires.Unix(), Version: 1,
+		Approval: p.Transaction, Device: device, Server: server, TxID: p.TxID, Mode: p.Mode, Items: p.Items, Created: p.Created.Unix(), Expires: p.Expires.Unix(), Version: version,
 		Context: contextClaims{Application: c.Application, Browser: c.Browser, Host: c.Host, IP: c.IP, OS: c.OS, Time: c.Time.Unix()},
 	})
 }
@@ -74,14 +83,14 @@ func (k Key) CheckPrompt(compact, server, device string) (Prompt, string, error)
 		return Prompt{}, "", errors.New("challenge: the claims are not JSON of the right types")
 	}
 	p := Prompt{
-		TxID: c.TxID, Mode: c.Mode, Items: c.Items, Created: time.Unix(c.Created, 0).UTC(), Expires: time.Unix(c.Expires, 0).UTC(),
+		Transaction: c.Approval, TxID: c.TxID, Mode: c.Mode, Items: c.Items, Created: time.Unix(c.Created, 0).UTC(), Expires: time.Unix(c.Expires, 0).UTC(),
 		Context: Context{
 			Application: c.Context.Application, Browser: c.Context.Browser, Host: c.Context.Host, IP: c.Context.IP, OS: c.Context.OS,
 			Time: time.Unix(c.Context.Time, 0).UTC(),
 		},
 	}
 	switch {
-	case c.Version != 1:
+	case c.Version != 1 && c.Version != versionTransaction, (c.Version == versionTransaction) != (c.Approval != nil):
 		return Prompt{}, "", fmt.Errorf("challenge: version %d is not known", c.Version)
 	case c.Server != server:
 		return Prompt{}, "", errors.New("challenge: it is another server's")

@@ -93,12 +93,14 @@ type Context struct {
 
 // Prompt is one pending question.
 type Prompt struct {
-	TxID    string    `json:"tx_id" api:"format=uuid"`
-	Mode    Mode      `json:"mode" api:"enum=accept_deny number_matching_2 number_matching_3 number_typed_2 number_typed_3 number_typed_6 code_shown_6"`
-	Items   []string  `json:"items"` // to pick from; none where the person types; the code to show
-	Context Context   `json:"context"`
-	Created time.Time `json:"created"`
-	Expires time.Time `json:"expires"`
+	TxID    string   `json:"tx_id" api:"format=uuid"`
+	Mode    Mode     `json:"mode" api:"enum=accept_deny number_matching_2 number_matching_3 number_typed_2 number_typed_3 number_typed_6 code_shown_6"`
+	Items   []string `json:"items"` // to pick from; none where the person types; the code to show
+	Context Context  `json:"context"`
+	// Transaction is what is to be approved; nil for a login. Only phones that sign are asked it.
+	Transaction *Transaction `json:"transaction,omitempty"`
+	Created     time.Time    `json:"created"`
+	Expires     time.Time    `json:"expires"`
 
 	// Challenge is the same signed by the server, for a phone that signs; see [Key.CheckPrompt].
 	Challenge string `json:"challenge,omitempty"`
@@ -140,6 +142,11 @@ func (p Prompt) check() error {
 	}
 	if p.Expires.IsZero() {
 		return errors.New("no expiry")
+	}
+	if p.Transaction != nil {
+		if v := p.Transaction.Validate(); v != nil {
+			return fmt.Errorf("transaction: %s: %s", v[0].Field, v[0].Text)
+		}
 	}
 	return checkItems(p.Mode, p.Items)
 }
