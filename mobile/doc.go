@@ -82,6 +82,13 @@
 // Each ring takes the user's next place (mobile_transactions.ring), so that of two at once one is told to look again.
 // An answer notes whether the phone is in the browser's network; what that means is the validation stage's to say.
 //
+// # An approval
+//
+// Where an application asks (approvals/) the prompt is about a transaction in place of a login. Only a phone that signs and says that
+// it can show one is asked; what it shows is in the bytes that it signs (wire.Transaction), so that an answer to other fields does not
+// hold. It ends as a prompt does, or by the application: cancelled. A login may supersede it; it supersedes nothing. Each application
+// has a budget of its own.
+//
 // # Waiting
 //
 //	browser ── POST {"mobile": uuid} ──▶ subscribe ─▶ read the row ─▶ sleep on a channel ─▶ read the row ─▶ reply

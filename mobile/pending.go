@@ -33,7 +33,7 @@ type glance struct {
 	until   *time.Time
 }
 
-const pendingSQL = `SELECT tx_id::text, mode, items, context, created, expires, approved FROM mobile_transactions
+const pendingSQL = `SELECT tx_id::text, mode, items, context, created, expires, approved, approval FROM mobile_transactions
 	WHERE device = $1 AND status = 'wait' AND expires > $2 ORDER BY created`
 
 // look reads a glance in one round trip; with spend the caller's proof is used up. Errors: Denied, Unauthorized, NotFound.
@@ -58,7 +58,7 @@ func (s *Service) look(ctx context.Context, r *api.Request, c *calling, device u
 
 func (g *glance) scanPrompts(rows pgx.Rows) error {
 	var p wire.Prompt
-	_, err := pgx.ForEachRow(rows, []any{&p.TxID, &p.Mode, &p.Items, &p.Context, &p.Created, &p.Expires, &p.Approved}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&p.TxID, &p.Mode, &p.Items, &p.Context, &p.Created, &p.Expires, &p.Approved, &p.Transaction}, func() error {
 		g.pending = append(g.pending, p)
 		p = wire.Prompt{}
 		return nil

@@ -143,6 +143,8 @@ type prompt struct {
 	context wire.Context
 	created time.Time
 	expires time.Time
+
+	approval bool // it is no login
 }
 
 // The indexes that allow one waiting prompt a device, and one ring at each place among a user's: of two requests that found
@@ -232,6 +234,9 @@ func (s *Service) job(t *target, p prompt, brand string) push.Job {
 	m := push.Message{
 		Title: brand + " authentication request", Body: "Somebody is logging in to " + p.context.Host + ". Is it you?",
 		Data: data.Data(), CollapseKey: t.device.String(),
+	}
+	if p.approval {
+		m.Title, m.Body = "Approval requested", "Something waits for your approval. Open the app to see it."
 	}
 	if t.address != nil {
 		m.Address = *t.address
@@ -340,10 +345,10 @@ const answerSQL = `WITH d AS (
 	FROM d WHERE x.tx_id = $3 AND x.device = d.device AND d.device = $2 AND x.status = 'wait' AND x.expires > $5
 		AND ($4 = 'deny' OR NOT x.approved AND ($4 = ANY(x.items) OR x.items = '{}' AND length($4) = length(x.correct) AND $4 ~ '^[0-9]+$'))
 		AND ($15::bytea IS NULL OR EXISTS (SELECT FROM p))
-	RETURNING x.status, x.node, x.items = '{}' AS typed, x.approved, x.attempts_left, x.same_network
+	RETURNING x.status, x.node, x.approval IS NOT NULL AS approval, x.items = '{}' AS typed, x.approved, x.attempts_left, x.same_network
 ), e AS (
 	INSERT INTO events (event_uuid, action, app, context, "user", brand, client_ip, created, expires)
-	SELECT $6, CASE WHEN a.approved THEN $7 WHEN a.status = 'wait' THEN $17 ELSE 'login_failed' END, $8,
+	SELECT $6, CASE WHEN a.approved THEN $7 WHEN a.status = 'wait' THEN $17 WHEN a.approval THEN 'custom_mobile_approval_denied' ELSE 'login_failed' END, $8,
 		$9::jsonb || CASE WHEN a.typed THEN jsonb_build_object('attempts_left', a.attempts_left) ELSE '{}' END ||
 			jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'signed', $14, 'username', d.username,
 			'same_network', a.same_network,

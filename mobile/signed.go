@@ -33,13 +33,13 @@ func (s *Service) asked(ctx context.Context, token string, tx uuid.UUID) (*asked
 	p := &a.prompt
 	var shown *wire.Context
 	err := s.Pool.QueryRow(ctx, `SELECT d.uuid, `+acceptedSQL+`, coalesce(x.tx_id::text, ''), coalesce(x.mode, ''), x.items, x.context,
-			coalesce(x.created, $3), coalesce(x.expires, $3), coalesce(x.status, ''),
+			coalesce(x.created, $3), coalesce(x.expires, $3), coalesce(x.status, ''), x.approval,
 			`+keyringSQL+`
 		FROM mobile_tokens t JOIN mobile_devices d ON d.uuid = t.device JOIN users u ON u.id = d.user_id LEFT JOIN stages s ON s.stage_uuid = d.stage
 			LEFT JOIN mobile_transactions x ON x.tx_id = $2 AND x.device = d.uuid
 		WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $3) AND u.is_active AND d.confirmed AND d.signs`,
 		hashToken(token), tx, s.Now()).
-		Scan(&a.device, &a.accepted, &p.TxID, &p.Mode, &p.Items, &shown, &p.Created, &p.Expires, &a.status, &a.keys)
+		Scan(&a.device, &a.accepted, &p.TxID, &p.Mode, &p.Items, &shown, &p.Created, &p.Expires, &a.status, &p.Transaction, &a.keys)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

@@ -150,6 +150,7 @@ func (s *services) mount() {
 	s.sms.MountDevices(s.registry)
 	s.mobile.Mount(s.api)
 	s.mobile.MountBlocks(s.api)
+	s.mobile.MountApprovals(s.api)
 	s.authenticators.Mount(s.api, s.pool)
 	s.audit.Mount(s.api, s.registry)
 	root.Mount(s.api)

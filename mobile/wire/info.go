@@ -108,6 +108,16 @@ func (i Info) WithFetch() Info {
 	return i
 }
 
+// WithTransactions returns a copy of i, which has the marker of [Info.WithFetch], that says that the phone shows transactions too:
+// others["countersign"]["transactions"] = true. Others are not asked to approve any.
+func (i Info) WithTransactions() Info {
+	i = i.WithFetch()
+	if marker, ok := i.Others[capability].(map[string]any); ok {
+		marker["transactions"] = true
+	}
+	return i
+}
+
 type violations []Violation
 
 func (v *violations) add(field, code, text string) {

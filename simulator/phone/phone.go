@@ -127,7 +127,7 @@ func describe(i wire.Info, stock bool) wire.Info {
 		i.Others = map[string]any{}
 	}
 	if !stock {
-		i = i.WithFetch()
+		i = i.WithTransactions()
 	}
 	return i
 }

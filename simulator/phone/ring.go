@@ -25,22 +25,23 @@ const (
 
 // Ring is one prompt on the phone.
 type Ring struct {
-	TxID     string       `json:"tx_id"`
-	Device   string       `json:"device"` // the account's; empty on a stock phone with several accounts
-	Server   string       `json:"server"`
-	Mode     wire.Mode    `json:"mode"`
-	Items    []string     `json:"items"`
-	Context  wire.Context `json:"context"` // zero on a stock phone
-	Title    string       `json:"title,omitempty"`
-	Body     string       `json:"body,omitempty"`
-	Created  time.Time    `json:"created,omitzero"`
-	Received time.Time    `json:"received"`
-	Expires  time.Time    `json:"expires,omitzero"` // zero: unknown, on a stock phone
-	State    State        `json:"state"`
-	Answer   string       `json:"answer,omitempty"`
-	Wrong    int          `json:"wrong,omitempty"` // numbers that the server said were typed wrong
-	Ended    time.Time    `json:"ended,omitzero"`
-	Error    string       `json:"error,omitempty"`
+	TxID        string            `json:"tx_id"`
+	Device      string            `json:"device"` // the account's; empty on a stock phone with several accounts
+	Server      string            `json:"server"`
+	Mode        wire.Mode         `json:"mode"`
+	Items       []string          `json:"items"`
+	Transaction *wire.Transaction `json:"transaction,omitempty"` // what is to be approved, as it was signed; nil: a login
+	Context     wire.Context      `json:"context"`               // zero on a stock phone
+	Title       string            `json:"title,omitempty"`
+	Body        string            `json:"body,omitempty"`
+	Created     time.Time         `json:"created,omitzero"`
+	Received    time.Time         `json:"received"`
+	Expires     time.Time         `json:"expires,omitzero"` // zero: unknown, on a stock phone
+	State       State             `json:"state"`
+	Answer      string            `json:"answer,omitempty"`
+	Wrong       int               `json:"wrong,omitempty"` // numbers that the server said were typed wrong
+	Ended       time.Time         `json:"ended,omitzero"`
+	Error       string            `json:"error,omitempty"`
 
 	serial uint64
 	digest string // of what was signed by the server
@@ -175,7 +176,7 @@ func (p *Phone) fetch(ctx context.Context, a Account, tx string) (fresh []Ring, 
 		}
 		r := Ring{
 			TxID: one.TxID, Device: a.Device, Server: a.Server, Mode: one.Mode, Items: one.Items,
-			Context: one.Context, Created: one.Created, Expires: one.Expires, digest: digest,
+			Context: one.Context, Transaction: one.Transaction, Created: one.Created, Expires: one.Expires, digest: digest,
 		}
 		if p.add(&r) {
 			fresh = append(fresh, r)
