@@ -403,7 +403,8 @@ func TestNobodyIsCalledAtPrivateAddresses(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		err := own.Send(ctx, message(at(endpoint)))
 		cancel()
-		if got := reasonOf(err); got != push.InvalidAddress && got != push.Unavailable { // the last one may not even resolve
+		// The last one need not even resolve. With the others Unavailable would be a connection that was made.
+		if got := reasonOf(err); got != push.InvalidAddress && !(got == push.Unavailable && strings.Contains(endpoint, "2130706433")) {
 			t.Errorf("%s: %v", endpoint, err)
 		}
 	}
