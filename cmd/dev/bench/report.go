@@ -46,7 +46,7 @@ const measured = "%s, %s, the browser's 302; number matching with three " +
 const (
 	asksAtOnce     = "the browser's POST of choice and answer (the server commits the prompt, pushes, and holds the request)"
 	answersByToken = "the phone's POST receive_response with its device token"
-	answersSigned  = "the phone's GET pending and its signed POST receive_response, each with a proof of its key (ES256)"
+	answersSigned  = "the phone's GET pending and its signed POST receive_response, each with a proof of its key (ES256; that of the GET is signed beforehand)"
 	asksTwice      = "POST selected_challenge (the server commits the prompt and pushes), the browser's held POST"
 )
 

@@ -45,13 +45,36 @@ func (w *world) armed(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// prove sends a request of the phone with its proof, once more when the server wants its latest nonce in it.
-func (p *person) prove(c *conn, method, action string, body []byte) ([]byte, int, error) {
+// foresee signs what the phones can before they are asked: the fetching of the prompt. That is the phones' own work, and
+// real ones have processors for it.
+func (w *world) foresee(people []*person) error {
+	nonce, _ := w.nonce.Load().(string)
+	if !w.signed || nonce == "" {
+		return nil
+	}
+	for _, p := range people {
+		var err error
+		if p.fetch, err = p.proof("GET", wire.ActionPending, nil, nonce); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *person) proof(method, action string, body []byte, nonce string) (string, error) {
+	return p.signer.Prove(wire.Request{Method: method, URL: base + wire.Path(p.device.String(), action), Body: body, Token: p.token}, nonce, time.Now())
+}
+
+// prove sends a request of the phone with its proof, which may have been made before, and once more when the server wants its
+// latest nonce in it.
+func (p *person) prove(c *conn, method, action string, body []byte, proof string) ([]byte, int, error) {
 	path := wire.Path(p.device.String(), action)
 	for range 2 {
-		proof, err := p.signer.Prove(wire.Request{Method: method, URL: base + path, Body: body, Token: p.token}, c.nonce, time.Now())
-		if err != nil {
-			return nil, 0, err
+		if proof == "" {
+			var err error
+			if proof, err = p.proof(method, action, body, c.nonce); err != nil {
+				return nil, 0, err
+			}
 		}
 		head := "User-Agent: authenticator/1.0 (ios 17.5)\r\nAuthorization: DPoP " + p.token + "\r\nDPoP: " + proof + "\r\n"
 		if err := c.send(method, "/"+path, head, body); err != nil {
@@ -61,13 +84,15 @@ func (p *person) prove(c *conn, method, action string, body []byte) ([]byte, int
 		if err != nil || status != 401 {
 			return reply, status, err
 		}
+		proof = ""
 	}
 	return nil, 401, errors.New("the server takes no proof")
 }
 
 // respondSigned fetches the prompt, and answers what the server signed. It tells when the answer goes out.
 func (w *world) respondSigned(c *pair, p *person, tx string) (time.Time, error) {
-	reply, status, err := p.prove(c.phone, "GET", wire.ActionPending, nil)
+	reply, status, err := p.prove(c.phone, "GET", wire.ActionPending, nil, p.fetch)
+	p.fetch = ""
 	if err != nil || status != 200 {
 		return time.Time{}, fmt.Errorf("fetch: %d %.200s: %w", status, reply, err)
 	}
@@ -75,6 +100,7 @@ func (w *world) respondSigned(c *pair, p *person, tx string) (time.Time, error) 
 	if err != nil || len(list.Pending) != 1 || list.Pending[0].TxID != tx {
 		return time.Time{}, fmt.Errorf("fetch: %.200s: %w", reply, err)
 	}
+	w.nonce.Store(c.phone.nonce)
 	prompt := list.Pending[0]
 	if strings.Count(prompt.Challenge, ".") != 2 {
 		return time.Time{}, errors.New("the prompt is not signed")
@@ -95,7 +121,7 @@ func (w *world) respondSigned(c *pair, p *person, tx string) (time.Time, error) 
 		return time.Time{}, err
 	}
 	began := time.Now()
-	reply, status, err = p.prove(c.phone, "POST", wire.ActionResponse, body)
+	reply, status, err = p.prove(c.phone, "POST", wire.ActionResponse, body, "")
 	if err != nil || status != 204 {
 		return began, fmt.Errorf("%d %.200s: %w", status, reply, err)
 	}

@@ -55,6 +55,7 @@ type person struct {
 	choose  []byte       // body that asks only, as authentik's own page does
 	wait    []byte       // body that waits only
 	signer  *wire.Signer // the phone's, where phones sign
+	fetch   string       // proof of the phone's next fetching, made beforehand; "" for none
 	pushed  chan map[string]string
 	looked  chan struct{}
 }
@@ -74,6 +75,7 @@ type world struct {
 	signed bool         // phones sign their answers
 	stock  bool         // browsers ask and wait in two requests
 	looks  int          // reads of a browser's request before it waits, where it is one that only waits
+	nonce  atomic.Value // of the server, the last that a phone heard
 	next   atomic.Int64 // the first person whose login is not used up
 
 	stop context.CancelFunc
@@ -386,7 +388,7 @@ func (w *world) renew(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return w.foresee(w.people[:len(used)])
 }
 
 // login gives the next person whose login is new; nil when all are used up.
