@@ -55,9 +55,6 @@ const stillSQL = `SELECT listening_node, listening_until FROM mobile_devices d J
 
 // connect opens a socket to the phone in the path, which proves itself as with any request, or by a ticket.
 func (s *Service) connect(ctx context.Context, r *api.Request) error {
-	if !websocket.IsWebSocketUpgrade(r.HTTP) {
-		return fault.New(fault.Invalid, "upgrade", "This is a WebSocket: ask for the upgrade.")
-	}
 	// A page may open sockets anywhere, and browsers say from where; apps say nothing.
 	if origin := r.HTTP.Header.Get("Origin"); origin != "" && !strings.EqualFold(origin+"/", r.BaseURL()) {
 		return fault.New(fault.Denied, "origin", "This page may not open the socket.")
@@ -65,6 +62,9 @@ func (s *Service) connect(ctx context.Context, r *api.Request) error {
 	k := &socket{s: s}
 	if err := k.admit(ctx, r); err != nil {
 		return err
+	}
+	if !websocket.IsWebSocketUpgrade(r.HTTP) { // after: who may not call learns nothing of how
+		return fault.New(fault.Invalid, "upgrade", "This is a WebSocket: ask for the upgrade.")
 	}
 	header := http.Header{}
 	if nonce := r.Writer.Header().Get(wire.NonceHeader); nonce != "" {
@@ -120,7 +120,7 @@ func newUpgrader() *websocket.Upgrader {
 // run reads until the phone is gone. It reads nothing but pongs and the close.
 func (k *socket) run() {
 	defer k.s.sockets.Done()
-	defer k.conn.Close()
+	defer func() { _ = k.conn.Close() }()
 	k.conn.SetReadLimit(maxIncoming)
 	k.conn.SetPongHandler(func(string) error { return k.conn.SetReadDeadline(time.Now().Add(silence)) })
 	_ = k.conn.SetReadDeadline(time.Now().Add(silence))
