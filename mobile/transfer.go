@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"countersign/authenticators"
+	"countersign/authenticators/qr"
 	"countersign/core/api"
 	"countersign/core/db"
 	"countersign/core/event"
@@ -68,6 +69,9 @@ func (s *Service) beginTransfer(ctx context.Context, r *api.Request, _ api.None)
 		return wire.Transfer{}, err
 	}
 	out.Link, out.Code = wire.Link(r.BaseURL(), code), wire.ShowCode(code)
+	if out.QRLink, err = qr.Image(out.Link); err != nil {
+		return wire.Transfer{}, err
+	}
 	return out, db.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
 		d, err := lockDevice(ctx, tx, c.device)
 		if err != nil {

@@ -1,8 +1,12 @@
 package phone
 
 import (
+	"github.com/chromedp/chromedp/kb"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"countersign/e2e/chromium"
+	"countersign/e2e/scene"
 )
 
 var _ = Describe("The phone answers", Label("phone"), func() {
@@ -41,5 +45,53 @@ var _ = Describe("The phone answers", Label("phone"), func() {
 		Eventually(a.phone.Heading).Should(Equal("Reported"))
 		Eventually(tab.Heading).Should(Equal("You were not let in"))
 		a.Outside(tab)
+	})
+
+	It("approves by a number that is typed, after a wrong one", SpecTimeout(specLimit), func(ctx SpecContext) {
+		ask(ctx, "number_typed_6")
+		a := enrolled(ctx)
+		tab := a.asks()
+		right := number(tab)
+		Expect(right).To(HaveLen(6))
+		wrong := "000000"
+		if right == wrong {
+			wrong = "111111"
+		}
+		Eventually(count(a.phone, ".key-button")).ShouldNot(BeZero())
+		Expect(a.phone.Keys(wrong)).To(Succeed())
+		a.answer("Approve")
+		Eventually(a.phone.Text).Should(ContainSubstring("2 tries are left"))
+		scene.NoOverflow(a.phone)
+		a.Outside(tab)
+
+		By("Enter alone approves nothing")
+		Expect(a.phone.Keys(right + kb.Enter)).To(Succeed())
+		Consistently(a.phone.Heading, "300ms").Should(Equal("Is this you?"))
+		a.answer("Approve")
+		Eventually(a.phone.Heading).Should(Equal("Sent"))
+		a.Inside(tab)
+	})
+
+	It("shows a code that is typed at the page, once its owner approved", SpecTimeout(specLimit), func(ctx SpecContext) {
+		ask(ctx, "code_shown_6")
+		a := enrolled(ctx)
+		tab := a.asks()
+		Expect(count(a.phone, ".shown")()).To(BeZero(), "no code before the approval")
+		a.answer("Approve and show the code")
+		Eventually(a.phone.Heading).Should(Equal("Type this code at the page"))
+		scene.NoOverflow(a.phone)
+		a.Outside(tab)
+		code, err := chromium.Value[string](a.phone, "document.querySelector('.shown').textContent.replace(/\\D/g, '')")
+		Expect(err).NotTo(HaveOccurred())
+
+		By("opened anew, it shows the code and does not ask again")
+		Expect(a.phone.Reload()).To(Succeed())
+		Eventually(a.phone.Heading).Should(Equal("Type this code at the page"))
+		Eventually(func() (bool, error) {
+			return chromium.Value[bool](tab, "(document.querySelector('#stage input')?.focus(), document.activeElement?.tagName === 'INPUT')")
+		}).Should(BeTrue())
+		Expect(tab.Enter(code)).To(Succeed())
+		a.Inside(tab)
+		Eventually(a.phone.Heading).Should(Equal("Done"))
 	})
 })

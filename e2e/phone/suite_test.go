@@ -61,6 +61,16 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	accept(ctx, "signed_user_verified")
 }, NodeTimeout(scene.PrepareLimit))
 
+// ask has the server ask in a mode beyond picking one of three, until the spec ends.
+func ask(ctx context.Context, mode string) {
+	GinkgoHelper()
+	set := func(ctx context.Context, mode string) {
+		Expect(server.Call(ctx, http.MethodPatch, "/stages/authenticator/mobile/"+setup+"/", map[string]any{"answer_mode": mode}, nil)).To(Succeed())
+	}
+	set(ctx, mode)
+	DeferCleanup(func(ctx SpecContext) { set(ctx, "item_matching") })
+}
+
 // actor is a person with a computer's browser and a phone's.
 type actor struct {
 	*scene.Scene

@@ -38,6 +38,7 @@ type Transfer struct {
 	State   TransferState `json:"state" api:"required"`
 	Payload *Payload      `json:"payload,omitempty"` // for the QR code; in the reply to POST alone
 	Link    string        `json:"link,omitempty"`    // the same for a phone's browser, in that reply too
+	QRLink  string        `json:"qr_link,omitempty"` // a QR code of the link, as a data URI: for an old phone that draws none itself
 	Code    string        `json:"code,omitempty"`    // of the link, for typing
 	Expires time.Time     `json:"expires,omitzero"`  // when it is given up; once it is approved, when the old phone is removed
 

@@ -46,17 +46,15 @@ export async function move({ show, signal, with: device }) {
     ], back);
   }
 
-  async function offered({ payload, qr_code: picture, expires }) {
-    if (!payload) return step({}, "A move was begun and not finished. Begin it anew.");
-    const link = `${account.server}if/phone/#${encodeURIComponent(JSON.stringify(payload))}`;
-    const said = h("span", { class: "fine", role: "status" });
+  async function offered({ link, code, qr_link: picture, expires }) {
+    if (!link) return step({}, "A move was begun and not finished. Begin it anew.");
     show("Scan this with the new phone", [
       picture?.startsWith("data:image/") && h("img", { class: "code-picture", src: picture, alt: "QR code for the camera of your new phone" }),
       h("p", { text: "Point the new phone’s camera at it and open the link. It works once, for ten minutes." }),
       h("p", { class: "state", role: "status", text: "Waiting for the new phone…" }),
-      button("Copy the link instead", async () => {
-        said.textContent = await navigator.clipboard.writeText(link).then(() => "Copied. Open it on the new phone.", () => "It could not be copied.");
-      }), said,
+      h("details", {}, h("summary", { text: "No camera? Type a code" }),
+        h("p", {}, "On the new phone, open ", h("strong", { text: link.split("#")[0].replace(/^https?:\/\//, "") }), " and type:"),
+        h("p", { class: "key mono", text: code })),
       wrong, acting("Give up", giveUp),
     ], back);
     while (!signal.aborted) {
