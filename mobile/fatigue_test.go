@@ -267,6 +267,37 @@ func TestStrangerDoesNotReplaceTheOwnersQuestion(t *testing.T) {
 	}
 }
 
+// T22: after a denial nothing rings by itself, however often the page looks, and a new login waits for a while.
+func TestNothingRingsAfterADenial(t *testing.T) {
+	t.Parallel()
+	l := setupLogins(t)
+	device, token := l.phone(l.user)
+	x := l.at("198.51.100.1")
+	x.begin("ada", device)
+	held := x.await(l, device)
+	if status := l.answer(device, token, wire.ItemDeny); status != 204 {
+		t.Fatalf("answer: %d", status)
+	}
+	if after := l.got(held); after.Component != flows.ComponentAccessDenied {
+		t.Fatalf("after the denial: %+v", after)
+	}
+	for range 50 { // the page idles and is loaded again, and what it asked last is sent again
+		l.clock.move(time.Second / 2)
+		x.send(nil)
+		x.send(map[string]any{"mobile": device.String()})
+	}
+	if n := len(l.push.jobs); n != 1 {
+		t.Errorf("%d pushes, want the one that was denied", n)
+	}
+	if r := l.at("198.51.100.1").begin("ada", device); r.code("mobile") != "throttled" || len(l.push.jobs) != 1 {
+		t.Errorf("a new login at once: %+v", r)
+	}
+	l.clock.move(5 * time.Second)
+	if r := l.at("198.51.100.1").begin("ada", device); r.code("mobile") != "" || len(l.push.jobs) != 2 {
+		t.Errorf("a new login after the pause: %+v", r)
+	}
+}
+
 // A mark of a known browser is worth nothing for another user, changed, or when it is old.
 func TestMarkOfAKnownBrowser(t *testing.T) {
 	t.Parallel()

@@ -435,7 +435,7 @@ func TestDenyEndsTheFlow(t *testing.T) {
 	}
 }
 
-// Nobody and somebody who does not exist are treated as one without a device (T10).
+// T10: nobody and somebody who does not exist are treated as one without a device.
 func TestWithoutAUser(t *testing.T) {
 	t.Parallel()
 	setupKind := flowtest.Kind("red", flowtest.Script{})

@@ -31,7 +31,8 @@ const ends = {
   refused: ["The request was refused", "Nobody was let in."],
   expired: ["No answer came", "Your phone did not answer in time."],
   superseded: ["Replaced by a newer request", "Another sign-in asked your phone in the meantime."],
-  throttled: ["Too many requests", null],
+  throttled: ["Requests to your phone are paused", null],
+  network_mismatch: ["Confirm with a passkey too", null],
   other: ["That did not work", null],
 };
 
@@ -192,6 +193,26 @@ export default function render(ctx) {
     clock = setInterval(tick, 1000);
   }
 
+  /** How long the phone is not asked yet, by the server's clock. It only tells: asking again is the person's act. */
+  function paused() {
+    const end = Date.parse(ctx.device.challenge.paused_until ?? "");
+    if (!end) return null;
+    const text = h("p", { class: "fine", "aria-hidden": "true" });
+    const tick = () => {
+      const seconds = Math.max(0, Math.ceil((end - ctx.now()) / 1000));
+      const two = (n) => String(n).padStart(2, "0");
+      const hours = Math.floor(seconds / 3600);
+      text.textContent = !seconds ? "You can try again now."
+        : `${hours ? `${hours}:${two(Math.floor(seconds / 60) % 60)}` : Math.floor(seconds / 60)}:${two(seconds % 60)} left`;
+    };
+    setTimeout(() => { // after what show() stops
+      if (!text.isConnected) return;
+      tick();
+      clock = setInterval(tick, 1000);
+    });
+    return text;
+  }
+
   function over(error) {
     // The contract's codes are few: an answer that never came is told from other invalid ones by its text, and so is a
     // refusal by the phone from one of the server's.
@@ -203,7 +224,10 @@ export default function render(ctx) {
     const [title, text] = ends[code] ?? ends.other;
     heading(title);
     show(h("div", { class: error.code === "denied" ? "dial bad" : "dial over" }, icon(error.code === "denied" ? "cross" : "clock")),
-      h("p", { class: "lead", text: text ?? error.string }), actions("Try again", ask, true));
+      h("p", { class: "lead", text: text ?? error.string }), code === "throttled" && paused(),
+      code === "network_mismatch" && ctx.choose
+        ? h("p", { class: "actions" }, h("button", { type: "button", class: "button primary", text: "Use a passkey", on: { click: ctx.choose } }))
+        : actions("Try again", ask, true));
     ctx.announce(`${title}. ${text ?? error.string}`);
     box.querySelector("button").focus();
   }

@@ -29,6 +29,7 @@ export default function render(ctx) {
   }
 
   function choose() {
+    if (usable().length === 1) return open(usable()[0]);
     clear();
     ctx.heading("How do you want to confirm?");
     choices(offered().filter((d) => kinds.has(d.device_class))
@@ -39,7 +40,8 @@ export default function render(ctx) {
     clear();
     const signal = leave.signal;
     const mine = {
-      ...ctx, root, signal, choose: usable().length > 1 ? choose : null,
+      ...ctx, root, signal, // Asked for anew each time: what is offered may change under the page.
+      get choose() { return usable().some((d) => d.device_class !== device.device_class || d.device_uid !== device.device_uid) ? choose : null; },
       challenge, get device() { return find(device); },
       submit: async (body, options) => (signal.aborted ? null : later(await ctx.submit(body, options), signal)),
     };
