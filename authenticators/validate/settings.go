@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/google/uuid"
@@ -115,6 +116,7 @@ func loadRows(ctx context.Context, q db.Querier, _ *resource.View, rows []*Row) 
 		return err
 	}
 	for _, r := range rows {
+		r.NetworkMismatch = cmp.Or(r.NetworkMismatch, MismatchEvent)
 		r.AllowedDeviceTypesObj = authenticators.DeviceTypesOf(r.AllowedDeviceTypes, types)
 	}
 	return nil
