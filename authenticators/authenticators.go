@@ -69,6 +69,9 @@ type Offer struct {
 	Name  string          `json:"name"`
 	State json.RawMessage `json:"state,omitempty"` // the kind's own
 
+	// Shown is what the browser sent along as the challenge that it showed, when it chose the offer; nil in all other requests.
+	Shown map[string]any `json:"-"`
+
 	// Proof says more of an answer that proved the offer; nil: the device that it names did.
 	Proof *Proof `json:"-"`
 

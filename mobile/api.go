@@ -75,6 +75,9 @@ func (s *Service) Mount(a *api.API) {
 		{Name: "known", Format: "uuid", Description: "The prompt that the phone shows: with wait the answer is held while this one, alone, is pending."},
 	}
 	api.Handle(a, pending, s.fetch)
+	displayed := op("POST", wire.ActionDisplayed, "Tell that the phone shows a prompt")
+	displayed.NotFound = true
+	api.Handle(a, displayed, s.display)
 	api.Handle(a, op("POST", wire.ActionTicket, "A ticket for one socket, for a page, whose handshake has no headers"), s.issueTicket)
 	socket := op("GET", wire.ActionSocket, "A WebSocket on which the phone hears what waits for its answer. See the guide for phone apps.")
 	socket.Status = http.StatusSwitchingProtocols
@@ -203,7 +206,7 @@ func (s *Service) enrolmentStatus(ctx context.Context, r *api.Request, _ api.Non
 	}
 	phone := r.HTTP.Header.Get("Authorization") != ""
 	seen := wire.Progress(r.Query().Get("progress"))
-	wake, cancel := s.waiters.subscribe(device)
+	wake, cancel := s.waiters.subscribe(device, false)
 	defer cancel()
 	if hold > 0 {
 		if err := s.awaited(ctx, device, phone); err != nil {

@@ -297,7 +297,7 @@ func (s *Service) getApproval(ctx context.Context, r *api.Request, _ api.None) (
 	if n, err := strconv.Atoi(r.Query().Get("wait")); err == nil && n > 0 {
 		hold = min(time.Duration(n)*time.Second, holdLimit)
 	}
-	wake, cancel := s.waiters.subscribe(id)
+	wake, cancel := s.waiters.subscribe(id, false)
 	defer cancel()
 	timer := time.NewTimer(hold)
 	defer timer.Stop()

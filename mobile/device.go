@@ -86,7 +86,10 @@ func (s *Service) MountDevices(r *resource.Registry) {
 		return uses, err
 	})}
 	devices = resource.Mount(r, def)
-	def.Path, def.Visible, def.Allow, def.Actions = "/authenticators/admin/mobile/", nil, nil, nil
+	def.Path, def.Visible, def.Allow = "/authenticators/admin/mobile/", nil, nil
+	def.Actions = []resource.Action[Device]{resource.OnRow(api.Operation{
+		Method: "GET", Path: "deliveries/", Description: "The latest requests to the phone, the newest first, at most 50, and how far each came",
+	}, passages)}
 	resource.Mount(r, def)
 }
 

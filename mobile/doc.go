@@ -94,6 +94,22 @@
 //	browser ── POST {"mobile": uuid} ──▶ subscribe ─▶ read the row ─▶ sleep on a channel ─▶ read the row ─▶ reply
 //	phone ──── receive_response ───────▶ UPDATE … RETURNING node ─▶ wake: this node by the channel, another by the bus
 //
-// No goroutine outlives its request and nothing asks the database in a loop. A row names the node whose request
+//	phone ──── pending/?wait, socket/ ─▶ take the seat ─▶ note the node ─▶ read ─▶ sleep ─▶ read ─▶ reply, or message
+//	browser ── a prompt opens, ends ───▶ stir the seat: here by a call, on the node that the device's row names by the bus
+//
+// A device's row names, for half an hour at a time, the node that holds the phone, and the query that aims at a phone reads it:
+// one node is woken, and only where one is named. A node that died is named in vain; the push, and the next poll, cover that.
+// The deletion of a device or its token, and the deactivation of its user, stir the seat by a trigger.
+//
+// # On the way
+//
+//	created ─▶ sent ─▶ accepted ─▶ fetched ─▶ displayed ─▶ answered ─▶ released
+//	             └───▶ failed (why)
+//
+// A page that shows how far its question came says so when it asks ("delivery" in the challenge that it sends along); its request
+// comes back, softly, at each news. All others are left to sleep. The stages go to the metrics at once; into the row and the audit
+// log they are written a quarter of a second later, many prompts at once (record.go), so that no login waits for that.
+//
+// Of requests no goroutine outlives its own; a socket keeps one. Nothing asks the database in a loop. A prompt's row names the node whose request
 // waits; a browser that comes back on another node moves the name there before it reads.
 package mobile

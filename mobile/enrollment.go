@@ -21,7 +21,7 @@ import (
 // The events of an enrolment whose phone has keys, beside model_created, which is when it is confirmed.
 const (
 	actionCalledIn event.Action = "custom_mobile_enrolment_called_in"
-	actionDisowned  event.Action = "custom_mobile_enrolment_disowned"
+	actionDisowned event.Action = "custom_mobile_enrolment_disowned"
 )
 
 // underway is how far an enrolment is; "" where there is none, or none any more.

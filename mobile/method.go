@@ -1,6 +1,7 @@
 package mobile
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -42,9 +43,13 @@ type question struct {
 	Tx      *uuid.UUID `json:"tx,omitempty"`
 	Expires time.Time  `json:"expires,omitzero"`
 	Told    string     `json:"told,omitempty"` // the delivery failure that the browser knows of
-	Rung    time.Time  `json:"rung,omitzero"`  // when the push was last sent
-	Rings   int        `json:"rings,omitempty"`
-	Paused  *pause     `json:"paused,omitempty"` // why the phone was not asked when it was chosen last
+
+	Delivery Delivery `json:"delivery,omitempty"` // how far the browser knows that it came
+	Follows  bool     `json:"follows,omitempty"`  // and it wants to hear more
+
+	Rung   time.Time `json:"rung,omitzero"` // when the push was last sent
+	Rings  int       `json:"rings,omitempty"`
+	Paused *pause    `json:"paused,omitempty"` // why the phone was not asked when it was chosen last
 
 	// What the browser knows of the prompt.
 	Left     int  `json:"left,omitempty"` // tries
@@ -119,7 +124,10 @@ func (m method) Show(_ context.Context, _ *flows.Run, o *authenticators.Offer) (
 		"item_mode": q.Mode, "item": q.shown(), "device_name": o.Name, "answer_window": int(m.s.AnswerWindow.Seconds()),
 	}
 	if q.Tx != nil {
-		shown["expires"] = q.Expires
+		shown["expires"], shown["delivery"] = q.Expires, cmp.Or(q.Delivery, DeliverySent)
+		if q.Told != "" && q.Delivery.rank() < DeliveryAccepted.rank() {
+			shown["delivery"], shown["delivery_failure"] = DeliveryFailed, q.Told
+		}
 	}
 	if q.Paused != nil {
 		shown["paused_until"], shown["paused_reason"] = q.Paused.Until, q.Paused.Reason
@@ -218,12 +226,12 @@ func (m method) Select(ctx context.Context, run *flows.Run, o *authenticators.Of
 	}
 	p := prompt{
 		id: id, mode: q.Mode, items: q.Items, correct: q.Correct, tries: q.Tries, created: now, expires: now.Add(s.AnswerWindow),
-		context: contextOf(run, now),
+		context: contextOf(run, now), follows: follows(o),
 	}
 	if err := s.open(ctx, run, t, p, by); err != nil {
 		return nil, err
 	}
-	q.Tx, q.Expires, q.Rung, q.Rings = &id, p.expires, now, 1
+	q.Tx, q.Expires, q.Rung, q.Rings, q.Delivery, q.Follows = &id, p.expires, now, 1, "", p.follows
 	return nil, o.Keep(q)
 }
 
@@ -233,7 +241,7 @@ func (m method) ringAgain(ctx context.Context, run *flows.Run, t *target, o *aut
 	if q.Rings >= maxRings || now.Sub(q.Rung) < ringGap || m.s.Budget.wait(now, t.history, by) > 0 {
 		return nil
 	}
-	q.Rung, q.Told = now, ""
+	q.Rung, q.Told, q.Delivery = now, "", ""
 	q.Rings++
 	run.Contended(ringKey)
 	run.Queue(`UPDATE mobile_transactions SET ring = $2, rings = rings + 1, rung = $3 WHERE tx_id = $1 AND status = 'wait'`, *q.Tx, t.nextRing(), now)
@@ -273,7 +281,7 @@ func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Of
 			return flows.Outcome{}, err
 		}
 	}
-	wake, cancel := s.waiters.subscribe(*q.Tx)
+	wake, cancel := s.waiters.subscribe(*q.Tx, q.Follows)
 	waiting := false
 	defer func() {
 		if !waiting {
@@ -290,7 +298,11 @@ func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Of
 		return flows.Outcome{}, err
 	}
 	if st != nil && st.status == statusWait && run.Now().Before(st.expires) {
-		if st.failure != "" && st.failure != q.Told {
+		if st.delivery.rank() > max(q.Delivery.rank(), DeliveryFailed.rank()) && q.Follows {
+			q.Delivery = st.delivery
+			return flows.Soft(failure("waiting", "Waiting for push answer")), o.Keep(q)
+		}
+		if st.failure != "" && st.failure != q.Told && q.Delivery.rank() <= DeliveryFailed.rank() {
 			q.Told = st.failure
 			return flows.Soft(failure("internal", "Failed to send push notification")), o.Keep(q)
 		}
@@ -306,10 +318,29 @@ func (m method) Answer(ctx context.Context, run *flows.Run, o *authenticators.Of
 	return m.conclude(ctx, run, o, q, st)
 }
 
+// follows tells whether the page by which the phone was chosen shows how far the question came.
+func follows(o *authenticators.Offer) bool {
+	_, ok := o.Shown["delivery"]
+	return ok
+}
+
+// letGo notes that a login went on.
+func (s *Service) letGo(o *authenticators.Offer, q question) {
+	device, err := uuid.Parse(o.UID)
+	if err != nil {
+		return
+	}
+	l := leg{tx: *q.Tx, device: device, name: o.Name, created: q.Expires.Add(-s.AnswerWindow)}
+	now := s.Now()
+	s.metrics.stage(stageReleased, "", now.Sub(l.created))
+	s.record.note(entry{leg: l, stage: stageReleased, at: now})
+}
+
 // conclude maps a prompt that is over. Whatever it was but accepted, the next choice asks a new question.
 func (m method) conclude(ctx context.Context, run *flows.Run, o *authenticators.Offer, q question, st *standing) (flows.Outcome, error) {
 	if st != nil && st.status == statusAccept {
 		m.s.crowd.approved(*q.Tx)
+		m.s.letGo(o, q)
 		o.Proof = &authenticators.Proof{
 			UID: o.UID, Name: o.Name, UserVerified: st.signed == string(wire.UseVerification), SameNetwork: st.sameNetwork,
 			Facts: claims(q.Mode, st.signed),
@@ -330,6 +361,7 @@ func (m method) conclude(ctx context.Context, run *flows.Run, o *authenticators.
 		return flows.Stay(failure("superseded", "A newer request was sent to this phone.")), nil
 	}
 	if st.status == statusWait {
+		m.s.metrics.stage(stageExpired, "", m.s.AnswerWindow)
 		run.Queue(`UPDATE mobile_transactions SET status = 'expired' WHERE tx_id = $1 AND status = 'wait'`, *q.Tx)
 		u, err := run.PendingUser(ctx)
 		if err != nil {

@@ -29,11 +29,12 @@ const (
 type glance struct {
 	*calling
 	pending []wire.Prompt
+	first   []leg // those that the phone is given for the first time
 	node    *uuid.UUID
 	until   *time.Time
 }
 
-const pendingSQL = `SELECT tx_id::text, mode, items, context, created, expires, approved, approval FROM mobile_transactions
+const pendingSQL = `SELECT tx_id, mode, items, context, created, expires, approved, approval, fetched IS NULL, node, follows FROM mobile_transactions
 	WHERE device = $1 AND status = 'wait' AND expires > $2 ORDER BY created`
 
 // look reads a glance in one round trip; with spend the caller's proof is used up. Errors: Denied, Unauthorized, NotFound.
@@ -58,8 +59,14 @@ func (s *Service) look(ctx context.Context, r *api.Request, c *calling, device u
 
 func (g *glance) scanPrompts(rows pgx.Rows) error {
 	var p wire.Prompt
-	_, err := pgx.ForEachRow(rows, []any{&p.TxID, &p.Mode, &p.Items, &p.Context, &p.Created, &p.Expires, &p.Approved, &p.Transaction}, func() error {
+	var l leg
+	var first bool
+	_, err := pgx.ForEachRow(rows, []any{&l.tx, &p.Mode, &p.Items, &p.Context, &p.Created, &p.Expires, &p.Approved, &p.Transaction, &first, &l.node, &l.follows}, func() error {
+		p.TxID, l.created = l.tx.String(), p.Created
 		g.pending = append(g.pending, p)
+		if first {
+			g.first = append(g.first, l)
+		}
 		p = wire.Prompt{}
 		return nil
 	})
@@ -98,6 +105,7 @@ func (s *Service) fetch(ctx context.Context, r *api.Request, _ api.None) (wire.P
 			return wire.Pending{}, err
 		}
 	}
+	s.fetched(device, c.key.Thumbprint, g.first)
 	if c.proof != nil {
 		err = s.signAll(ctx, g.pending, r.BaseURL(), c.device)
 	}

@@ -121,7 +121,7 @@ func TestOneSeatAPhone(t *testing.T) {
 	if p := b.polled(older); p.status != 200 || len(p.Pending.Pending) != 0 {
 		t.Errorf("the older: %+v", p)
 	}
-	if n := b.service.Held(); n != 1 {
+	if n := b.service.audience.size(); n != 1 {
 		t.Errorf("%d are held, want 1", n)
 	}
 	b.service.Release()

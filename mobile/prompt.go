@@ -143,6 +143,7 @@ type prompt struct {
 	context wire.Context
 	created time.Time
 	expires time.Time
+	follows bool // the page wants to hear how far it comes
 
 	approval bool // it is no login
 }
@@ -166,6 +167,7 @@ func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt,
 		})
 	}
 	run.AfterCommit(func() {
+		s.metrics.stage(stageCreated, "", 0)
 		s.waiters.opened(p.id, p.created, p.expires)
 		s.rouse(t.device, t.listening)
 		if by.stranger() {
@@ -175,10 +177,10 @@ func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt,
 	run.Contended(pendingKey)
 	run.Contended(ringKey)
 	run.Queue(`INSERT INTO mobile_transactions (tx_id, device, user_id, source, mode, items, correct, context, node, created, expires, ring, browser, session,
-			attempts_left, carried)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+			attempts_left, carried, follows)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 		p.id, t.device, t.userID, by.source, string(p.mode), p.items, p.correct, p.context, s.Bus.Node(), p.created, p.expires,
-		t.nextRing(), by.browser, run.Session.UUID, p.tries, !p.mode.Shows())
+		t.nextRing(), by.browser, run.Session.UUID, p.tries, !p.mode.Shows(), p.follows)
 	return s.announce(ctx, run, t, p)
 }
 
@@ -192,7 +194,10 @@ func (s *Service) announce(ctx context.Context, run *flows.Run, t *target, p pro
 		return err
 	}
 	job := s.job(t, p, run.Title)
-	run.AfterCommit(func() { s.Push.Dispatch(job) })
+	run.AfterCommit(func() {
+		s.metrics.stage(string(DeliverySent), "", s.Now().Sub(p.created))
+		s.Push.Dispatch(job)
+	})
 	return nil
 }
 
@@ -241,46 +246,50 @@ func (s *Service) job(t *target, p prompt, brand string) push.Job {
 	if t.address != nil {
 		m.Address = *t.address
 	}
-	device, node := t.device, s.Bus.Node()
+	l := leg{tx: p.id, device: t.device, name: t.name, created: p.created, node: s.Bus.Node(), follows: p.follows}
 	return push.Job{
 		ID: p.id.String(), Channel: t.channel, Message: m, Deadline: p.expires,
-		Report: func(r push.Report) {
-			if r.State != push.Accepted {
-				go s.undelivered(device, p.id, node, m.Address, r)
-			}
-		},
+		Report: func(r push.Report) { s.pushed(l, m.Address, r) },
 	}
 }
 
 // undelivered notes why a push did not go out and tells the browser that waits. It is off the dispatcher's
 // goroutines, which must not wait for the database, and bounded by its own time limit.
-func (s *Service) undelivered(device, tx, node uuid.UUID, address string, r push.Report) {
+func (s *Service) undelivered(l leg, address string, r push.Report) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := db.InTx(ctx, s.Pool, func(q pgx.Tx) error {
-		_, err := q.Exec(ctx, `UPDATE mobile_transactions SET failure = $2 WHERE tx_id = $1 AND status = 'wait'`, tx, string(r.Reason))
+		_, err := q.Exec(ctx, `UPDATE mobile_transactions SET failure = $2 WHERE tx_id = $1 AND status = 'wait'`, l.tx, string(r.Reason))
+		if err != nil {
+			return err
+		}
+		err = s.Events.Emit(ctx, q, event.Event{Action: actionDelivery, App: app, Context: map[string]any{
+			"transaction": l.tx, "device": deviceRef(l.device, l.name),
+			"stages": []map[string]any{{"stage": DeliveryFailed, "reason": r.Reason, "final": r.Final, "time": s.Now()}},
+		}})
 		if err != nil || r.State != push.Dead {
 			return err
 		}
-		tag, err := q.Exec(ctx, `UPDATE mobile_devices SET push_address = NULL WHERE uuid = $1 AND push_address = $2`, device, address)
+		tag, err := q.Exec(ctx, `UPDATE mobile_devices SET push_address = NULL WHERE uuid = $1 AND push_address = $2`, l.device, address)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
 		return s.Events.Emit(ctx, q, event.Event{
 			Action: "custom_mobile_address_dead", App: app,
-			Context: map[string]any{"device": deviceRef(device, ""), "reason": r.Reason},
+			Context: map[string]any{"device": deviceRef(l.device, l.name), "reason": r.Reason},
 		})
 	})
 	if err != nil {
-		s.Log.Error("note failed push", "transaction", tx, "reason", r.Reason, "error", err)
+		s.Log.Error("note failed push", "transaction", l.tx, "reason", r.Reason, "error", err)
 	}
-	s.wake(node, tx)
+	s.wake(l.node, l.tx)
 }
 
 // standing is a prompt as the browser's request finds it.
 type standing struct {
 	outcome
 	failure   string
+	delivery  Delivery
 	expires   time.Time
 	*progress // nil: as it was
 }
@@ -296,9 +305,13 @@ type progress struct {
 // request that has slept in vain reads: what ended its sleep may be something that nobody told.
 func (s *Service) standing(ctx context.Context, q db.Querier, tx uuid.UUID, expires time.Time, slept bool) (*standing, error) {
 	if heard, known := s.waiters.heard(tx); known && !(slept && heard.status == statusWait) {
-		return &standing{outcome: heard, expires: expires}, nil
+		return &standing{outcome: heard, delivery: s.waiters.delivery(tx), expires: expires}, nil
 	}
-	return s.stand(ctx, q, tx)
+	st, err := s.stand(ctx, q, tx)
+	if st != nil {
+		st.delivery = st.delivery.later(s.waiters.delivery(tx)) // the row hears of it a little later
+	}
+	return st, err
 }
 
 // stand reads a prompt, after making this node the one that its answer wakes. nil: it is gone, with its device.
@@ -306,9 +319,9 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 	for {
 		st := standing{progress: &progress{}}
 		var node uuid.UUID
-		err := q.QueryRow(ctx, `SELECT status, signed, same_network, coalesce(failure, ''), expires, node, attempts_left, carried, approved
+		err := q.QueryRow(ctx, `SELECT status, signed, same_network, coalesce(failure, ''), expires, node, attempts_left, carried, approved, `+deliverySQL+`
 			FROM mobile_transactions WHERE tx_id = $1`, tx).
-			Scan(&st.status, &st.signed, &st.sameNetwork, &st.failure, &st.expires, &node, &st.left, &st.carried, &st.approved)
+			Scan(&st.status, &st.signed, &st.sameNetwork, &st.failure, &st.expires, &node, &st.left, &st.carried, &st.approved, &st.delivery)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, nil
 		}
@@ -337,7 +350,7 @@ const answerSQL = `WITH d AS (
 ), p AS (
 	INSERT INTO mobile_proofs (proof_hash, expires) SELECT $15, $16 FROM d WHERE $15::bytea IS NOT NULL ON CONFLICT DO NOTHING RETURNING 1
 ), a AS (
-	UPDATE mobile_transactions x SET selected = $4, answered = $5, signed = $14, approved = $4 = x.correct,
+	UPDATE mobile_transactions x SET selected = $4, answered = $5, signed = $14, key = nullif($19, ''), approved = $4 = x.correct,
 		same_network = nullif(x.context->>'ip', '')::inet <<= $18::cidr,
 		status = CASE WHEN $4 = x.correct AND x.carried THEN 'accept' WHEN $4 = x.correct THEN 'wait' WHEN $4 = 'deny' THEN 'deny'
 			WHEN x.attempts_left > 1 THEN 'wait' ELSE 'wrong' END,
@@ -345,18 +358,18 @@ const answerSQL = `WITH d AS (
 	FROM d WHERE x.tx_id = $3 AND x.device = d.device AND d.device = $2 AND x.status = 'wait' AND x.expires > $5
 		AND ($4 = 'deny' OR NOT x.approved AND ($4 = ANY(x.items) OR x.items = '{}' AND length($4) = length(x.correct) AND $4 ~ '^[0-9]+$'))
 		AND ($15::bytea IS NULL OR EXISTS (SELECT FROM p))
-	RETURNING x.status, x.node, x.approval IS NOT NULL AS approval, x.items = '{}' AS typed, x.approved, x.attempts_left, x.same_network
+	RETURNING x.status, x.node, x.created, x.approval IS NOT NULL AS approval, x.items = '{}' AS typed, x.approved, x.attempts_left, x.same_network
 ), e AS (
 	INSERT INTO events (event_uuid, action, app, context, "user", brand, client_ip, created, expires)
 	SELECT $6, CASE WHEN a.approved THEN $7 WHEN a.status = 'wait' THEN $17 WHEN a.approval THEN 'custom_mobile_approval_denied' ELSE 'login_failed' END, $8,
 		$9::jsonb || CASE WHEN a.typed THEN jsonb_build_object('attempts_left', a.attempts_left) ELSE '{}' END ||
-			jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'signed', $14, 'username', d.username,
+			jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'signed', $14, 'key', nullif($19, ''), 'username', d.username,
 			'same_network', a.same_network,
 			'device', jsonb_build_object('pk', replace(d.device::text, '-', ''), 'app', $8::text, 'name', d.name, 'model_name', 'mobiledevice')),
 		jsonb_build_object('pk', d.user_id, 'username', d.username, 'email', d.email), $10, $11, $12, $13
 	FROM a, d
 )
-SELECT (SELECT device FROM d), EXISTS (SELECT FROM p), (SELECT listening_node FROM d), (SELECT replaces FROM d), a.status, a.node, a.typed AND NOT a.approved, a.attempts_left, a.same_network
+SELECT (SELECT device FROM d), EXISTS (SELECT FROM p), (SELECT listening_node FROM d), (SELECT replaces FROM d), a.status, a.node, a.typed AND NOT a.approved, a.attempts_left, a.same_network, a.created
 	FROM (VALUES (1)) one LEFT JOIN a ON true`
 
 // decide takes a phone's answer, whose signature by holds where it has to have one. Errors: Denied for a token that is none,
@@ -378,13 +391,14 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 	var owner, node, listening, replaces *uuid.UUID
 	var status *string
 	var fresh bool
+	var created *time.Time
 	var mistyped *bool // or denied
 	var left *int
 	var same *bool
 	answer := func(q db.Querier) error {
 		return q.QueryRow(ctx, answerSQL, hash, device, tx, r.SelectedItem, now, args[0], args[1], app, args[3], args[5], args[6], args[7], args[8],
-			by.signed, by.proof, by.expires, actionWrong, networkOf(event.From(ctx))).
-			Scan(&owner, &fresh, &listening, &replaces, &status, &node, &mistyped, &left, &same)
+			by.signed, by.proof, by.expires, actionWrong, networkOf(event.From(ctx)), by.key).
+			Scan(&owner, &fresh, &listening, &replaces, &status, &node, &mistyped, &left, &same, &created)
 	}
 	if by.verb == wire.Report {
 		err = db.InTx(ctx, s.Pool, func(q pgx.Tx) error {
@@ -404,6 +418,7 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 	case by.proof != nil && !fresh:
 		return errReplay
 	case status != nil:
+		s.metrics.stage(stageAnswered, by.reason(*status, *mistyped), now.Sub(*created))
 		if *node == s.Bus.Node() && *status != statusWait {
 			s.waiters.settle(tx, outcome{*status, by.signed, same})
 		} else {

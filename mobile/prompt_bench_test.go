@@ -48,11 +48,11 @@ func BenchmarkAim(b *testing.B) {
 func BenchmarkWake(b *testing.B) {
 	w := newWaiters()
 	for range 10_000 {
-		_, cancel := w.subscribe(uuid.New())
+		_, cancel := w.subscribe(uuid.New(), false)
 		defer cancel()
 	}
 	id := uuid.New()
-	wake, cancel := w.subscribe(id)
+	wake, cancel := w.subscribe(id, false)
 	defer cancel()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -70,7 +70,7 @@ func TestAnswerDecides(t *testing.T) {
 		{"deny", statusDeny, "login_failed"},
 	} {
 		tx := b.ask(device, b.user, b.service.Bus.Node())
-		wake, cancel := b.service.waiters.subscribe(tx)
+		wake, cancel := b.service.waiters.subscribe(tx, false)
 		status, reply := b.call(device, wire.ActionResponse, token, wire.Response{TxID: tx.String(), SelectedItem: c.item})
 		if status != 204 {
 			t.Errorf("%s: %d %s", c.item, status, reply)
@@ -205,7 +205,7 @@ func TestAnswerWakesTheOtherNode(t *testing.T) {
 	_, answers := b.node(memory.Join())
 	device, token := b.phone(b.user)
 	tx := b.ask(device, b.user, waits.Bus.Node())
-	wake, cancel := waits.waiters.subscribe(tx)
+	wake, cancel := waits.waiters.subscribe(tx, false)
 	defer cancel()
 	status, reply := b.callAt(answers, http.MethodPost, device.String(), wire.ActionResponse, token, wire.Response{TxID: tx.String(), SelectedItem: "22"})
 	if status != 204 {
@@ -240,13 +240,14 @@ func TestFailedPushIsToldAndDeadAddressDropped(t *testing.T) {
 	device, _ := b.phone(b.user)
 	b.exec(`UPDATE mobile_devices SET push_address = 'old' WHERE uuid = $1`, device)
 	tx := b.ask(device, b.user, b.service.Bus.Node())
-	wake, cancel := b.service.waiters.subscribe(tx)
+	wake, cancel := b.service.waiters.subscribe(tx, false)
 	defer cancel()
-	b.service.undelivered(device, tx, b.service.Bus.Node(), "older", push.Report{State: push.Dead, Reason: push.Unregistered, Final: true})
+	l := leg{tx: tx, device: device, node: b.service.Bus.Node()}
+	b.service.undelivered(l, "older", push.Report{State: push.Dead, Reason: push.Unregistered, Final: true})
 	if got := value[*string](b, `SELECT push_address FROM mobile_devices WHERE uuid = $1`, device); got == nil {
 		t.Error("a newer address was dropped for an older one's sake")
 	}
-	b.service.undelivered(device, tx, b.service.Bus.Node(), "old", push.Report{State: push.Dead, Reason: push.Unregistered, Final: true})
+	b.service.undelivered(l, "old", push.Report{State: push.Dead, Reason: push.Unregistered, Final: true})
 	if got := value[*string](b, `SELECT push_address FROM mobile_devices WHERE uuid = $1`, device); got != nil {
 		t.Error("the dead address is still there")
 	}

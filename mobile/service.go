@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/websocket"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/authenticators/browser"
 	"countersign/core/bus"
@@ -57,6 +58,7 @@ type Options struct {
 	Evidence     Evidence      // by what attestations are checked; none are good without its roots
 	AnswerWindow time.Duration // how long a phone may answer; default 60 s, at most MaxAnswerWindow
 	Budget       Budget
+	Metrics      prometheus.Registerer // default: none
 	Random       io.Reader
 	Now          func() time.Time
 
@@ -74,6 +76,8 @@ type Service struct {
 	upgrader    *websocket.Upgrader
 	sockets     sync.WaitGroup
 	ticketKey   []byte // makes the tickets of sockets
+	metrics     *metrics
+	record      *record
 	serverKey   serverKey
 	nonceKey    []byte // makes the nonces of proofs
 	codes       *secret.MAC
@@ -109,7 +113,10 @@ func New(o Options) *Service {
 		upgrader: newUpgrader(), ticketKey: o.Keeper.Derive("mobile socket ticket"), nonceKey: o.Keeper.Derive("mobile proof nonce"),
 		codes: o.Keeper.MAC("mobile enrolment code"),
 	}
+	s.metrics = newMetrics(o.Metrics, func() float64 { return float64(s.audience.size()) })
+	s.record = &record{pool: o.Pool, events: o.Events, log: o.Log, dropped: s.metrics.dropped}
 	s.unsubscribe = []func(){
+		o.Bus.Subscribe(deliveryTopic, s.heardDelivery),
 		o.Bus.Subscribe(topic, func(payload string) {
 			if id, err := uuid.Parse(payload); err == nil {
 				s.waiters.wake(id)
@@ -127,9 +134,6 @@ func New(o Options) *Service {
 // Release lets the phones go that this node holds, so that they come back elsewhere. For a server that stops.
 func (s *Service) Release() { s.audience.close() }
 
-// Held is how many phones this node holds.
-func (s *Service) Held() int { return s.audience.size() }
-
 // Close ends the sockets and the subscriptions to the bus.
 func (s *Service) Close() {
 	s.audience.close()
@@ -145,6 +149,7 @@ func (s *Service) Close() {
 	for _, end := range s.unsubscribe {
 		end()
 	}
+	s.record.close()
 }
 
 // wake lets whoever waits for id on that node look again.

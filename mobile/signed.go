@@ -133,18 +133,32 @@ func (s *Service) respondSigned(ctx context.Context, r *api.Request, token strin
 	if err := s.count(ctx, device, a.passkey); err != nil {
 		return err
 	}
-	return s.decide(ctx, token, device, in, credential{signed: string(use), verb: answer.Verb, proof: by.proof, expires: s.proofExpiry()})
+	return s.decide(ctx, token, device, in, credential{signed: string(use), key: wire.KeyNamed(in.Signed), verb: answer.Verb, proof: by.proof, expires: s.proofExpiry()})
 }
 
 // credential is by what an answer is authenticated beside its token.
 type credential struct {
 	signed  string
+	key     string // the thumbprint of the key that signed; "" for none
 	verb    wire.Verb
 	proof   []byte // nil: none
 	expires time.Time
 }
 
 var byToken = credential{signed: signedBearer}
+
+// reason is how an answer counts in the metrics: the status that it gave the prompt, or what it was if it ended nothing.
+func (c credential) reason(status string, mistyped bool) string {
+	switch {
+	case c.verb == wire.Report:
+		return string(wire.Report)
+	case status != statusWait:
+		return status
+	case mistyped:
+		return "mistyped"
+	}
+	return "approve" // and the browser has its part to do
+}
 
 // told is what the event says beside the prompt's end.
 func (c credential) told(tx uuid.UUID) map[string]any {

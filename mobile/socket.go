@@ -37,6 +37,7 @@ type socket struct {
 	conn   *websocket.Conn
 	device uuid.UUID
 	token  []byte // the hash of the token that opened it
+	key    string // the thumbprint of the key that proved it; "" with a ticket, or none
 	server string // the base URL that challenges name, for a phone that signs; else ""
 	seat   *seat
 	ping   *time.Timer
@@ -44,7 +45,7 @@ type socket struct {
 
 	stirred atomic.Bool // a look is to come
 	mu      sync.Mutex  // held while it looks and writes
-	shown   []string    // the prompts of the last message; nil: there was none
+	shown   []string    // the prompts of the last message, and whether they were approved; nil: there was none
 	over    bool
 }
 
@@ -101,7 +102,7 @@ func (k *socket) admit(ctx context.Context, r *api.Request) error {
 	if err != nil {
 		return err
 	}
-	k.device, k.token = c.device, hashToken(token)
+	k.device, k.token, k.key = c.device, hashToken(token), c.key.Thumbprint
 	if proves {
 		k.server = r.BaseURL()
 	}
@@ -179,7 +180,7 @@ func (k *socket) refresh() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
 	defer cancel()
-	pending, allowed, err := k.look(ctx)
+	g, allowed, err := k.look(ctx)
 	switch {
 	case err != nil:
 		k.s.Log.Error("look for a phone on its socket", "device", k.device, "error", err)
@@ -187,21 +188,21 @@ func (k *socket) refresh() {
 	case !allowed:
 		k.bye(websocket.ClosePolicyViolation, "this phone may no longer")
 	default:
-		k.tell(pending)
+		k.tell(g)
 	}
 }
 
 // tell sends what is pending, unless the phone knows.
-func (k *socket) tell(pending []wire.Prompt) {
-	ids := make([]string, 0, len(pending))
-	for _, p := range pending {
-		ids = append(ids, p.TxID)
+func (k *socket) tell(g *glance) {
+	ids := make([]string, 0, len(g.pending))
+	for _, p := range g.pending {
+		ids = append(ids, fmt.Sprint(p.TxID, p.Approved))
 	}
 	if k.shown != nil && slices.Equal(ids, k.shown) {
 		return
 	}
 	k.shown = ids
-	text, err := json.Marshal(wire.SocketMessage{Type: wire.SocketPending, Pending: pending})
+	text, err := json.Marshal(wire.SocketMessage{Type: wire.SocketPending, Pending: g.pending})
 	if err == nil {
 		_ = k.conn.SetWriteDeadline(time.Now().Add(writeLimit))
 		err = k.conn.WriteMessage(websocket.TextMessage, text)
@@ -209,14 +210,16 @@ func (k *socket) tell(pending []wire.Prompt) {
 	if err != nil {
 		k.over = true
 		_ = k.conn.Close()
+		return
 	}
+	k.s.fetched(k.device, k.key, g.first)
 }
 
 // look reads what waits for the phone, signed if it signs, and keeps its lease. allowed is false when it may no longer be here.
-func (k *socket) look(ctx context.Context) (pending []wire.Prompt, allowed bool, err error) {
-	g := &glance{calling: &calling{caller: caller{device: k.device}}}
+func (k *socket) look(ctx context.Context) (g *glance, allowed bool, err error) {
+	g = &glance{calling: &calling{caller: caller{device: k.device}}}
 	read := func() error {
-		g.pending, allowed = nil, false
+		g.pending, g.first, allowed = nil, nil, false
 		batch := &pgx.Batch{}
 		batch.Queue(stillSQL, k.device, k.token, k.s.Now()).Query(func(rows pgx.Rows) error {
 			_, err := pgx.ForEachRow(rows, []any{&g.node, &g.until}, func() error {
@@ -242,7 +245,7 @@ func (k *socket) look(ctx context.Context) (pending []wire.Prompt, allowed bool,
 	if err == nil && k.server != "" {
 		err = k.s.signAll(ctx, g.pending, k.server, k.device)
 	}
-	return g.pending, allowed, err
+	return g, allowed, err
 }
 
 // end closes the socket with a code and its reason.

@@ -151,7 +151,7 @@ func TestSocketEnds(t *testing.T) {
 		t.Errorf("a server that stops: closed with %d", code)
 	}
 	service.sockets.Wait()
-	if n := service.Held(); n != 0 {
+	if n := service.audience.size(); n != 0 {
 		t.Errorf("%d phones are held after all have gone", n)
 	}
 }

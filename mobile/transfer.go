@@ -154,7 +154,7 @@ func (s *Service) lookAtTransfer(ctx context.Context, r *api.Request, _ api.None
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return wire.Transfer{}, fmt.Errorf("wait for transfer: %w", db.Fault(err))
 		}
-		changed, cancel := s.waiters.subscribe(device)
+		changed, cancel := s.waiters.subscribe(device, false)
 		defer cancel()
 		wake = changed
 	}

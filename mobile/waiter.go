@@ -18,10 +18,11 @@ type waiters struct {
 
 // watch is one prompt or enrolment.
 type watch struct {
-	channels map[chan struct{}]struct{}
-	expires  time.Time // of a prompt that this process opened; zero for all else
-	stirred  bool      // something happened that only the database can tell
-	outcome            // how it was answered
+	channels map[chan struct{}]bool // true: to be woken by news of the delivery too
+	expires  time.Time              // of a prompt that this process opened; zero for all else
+	stirred  bool                   // something happened that only the database can tell
+	outcome                         // how it was answered
+	delivery Delivery               // how far it came to the phone, as far as this process heard
 }
 
 // outcome is how a prompt ended, and by what its answer was authenticated.
@@ -75,16 +76,17 @@ func (w *waiters) heard(id uuid.UUID) (o outcome, known bool) {
 	return outcome{status: statusWait}, true
 }
 
-// subscribe gives a channel that becomes readable when id changes. cancel gives it back.
-func (w *waiters) subscribe(id uuid.UUID) (wake <-chan struct{}, cancel func()) {
+// subscribe gives a channel that becomes readable when id changes, with follows also when it came further to the phone. cancel
+// gives it back.
+func (w *waiters) subscribe(id uuid.UUID, follows bool) (wake <-chan struct{}, cancel func()) {
 	ch := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e := w.at(id)
 	if e.channels == nil {
-		e.channels = map[chan struct{}]struct{}{}
+		e.channels = map[chan struct{}]bool{}
 	}
-	e.channels[ch] = struct{}{}
+	e.channels[ch] = follows
 	return ch, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -103,6 +105,32 @@ func (w *waiters) settle(id uuid.UUID, o outcome) {
 		e.outcome = o
 		e.nudge()
 	}
+}
+
+// came tells those who follow a prompt how far it came. It never blocks.
+func (w *waiters) came(id uuid.UUID, d Delivery) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := w.m[id]
+	if e == nil || e.delivery.later(d) == e.delivery {
+		return
+	}
+	e.delivery = d
+	for ch, follows := range e.channels {
+		if follows {
+			nudge(ch)
+		}
+	}
+}
+
+// delivery is how far this process heard that a prompt came; "" when it heard nothing.
+func (w *waiters) delivery(id uuid.UUID) Delivery {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e := w.m[id]; e != nil {
+		return e.delivery
+	}
+	return ""
 }
 
 // wake lets all who wait for id look again. It never blocks.
@@ -127,9 +155,13 @@ func (w *waiters) wakeAll() {
 
 func (e *watch) nudge() {
 	for ch := range e.channels {
-		select {
-		case ch <- struct{}{}:
-		default: // woken already
-		}
+		nudge(ch)
+	}
+}
+
+func nudge(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default: // woken already
 	}
 }

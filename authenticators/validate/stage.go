@@ -344,7 +344,7 @@ func (s *Stage) choose(ctx context.Context, run *flows.Run, st *state, c DeviceC
 	if o == nil {
 		return fault.Fields{"selected_challenge": {{Code: "invalid", Text: "invalid challenge selected"}}}, false, nil
 	}
-	st.Selected = key(o)
+	st.Selected, o.Shown = key(o), c.Challenge
 	kind := s.store.Kind(o.Class)
 	if _, proof := factorsOf(answer)[kind.Field]; !proof || kind.NamesDevice {
 		if fields, err = s.method(o.Class).Select(ctx, run, o); err != nil {

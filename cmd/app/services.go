@@ -84,7 +84,7 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 	}
 	s.mobile = mobile.New(mobile.Options{
 		Pool: a.pool, Users: s.users, Keeper: keeper, Bus: a.bus, Events: events, Push: a.pusher, Sessions: s.sessions, Log: a.log,
-		Channel: a.channel, Channels: a.offers, AnswerWindow: m.AnswerWindow, Evidence: evidence,
+		Channel: a.channel, Channels: a.offers, AnswerWindow: m.AnswerWindow, Evidence: evidence, Metrics: a.metrics,
 		Budget: mobile.Budget{
 			Pushes: m.Pushes, Window: m.PushWindow, Gap: m.PushGap, DenyGap: m.DenyGap, Longest: m.LongestPause,
 			Source: m.SourcePushes, Total: m.TotalPushes,
@@ -125,9 +125,7 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 	})
 	a.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "countersign_waiting_logins", Help: "Requests that wait for a phone's answer.",
-	}, func() float64 { return float64(s.engine.Waiting()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "countersign_mobile_phones_held", Help: "Phones held on a long poll or a socket.",
-	}, func() float64 { return float64(s.mobile.Held()) }))
+	}, func() float64 { return float64(s.engine.Waiting()) }))
 	return s, nil
 }
 

@@ -179,7 +179,7 @@ func TestKeyboardAlone(t *testing.T) {
 	uid := "018f6f7e-0000-7000-8000-000000000001"
 	want := []string{
 		`{"uid_field":"ada.lovelace"}`, `{"password":"wrong"}`, `{"password":"secret"}`,
-		`{"mobile":"` + uid + `","selected_challenge":{"challenge":{"item":"07"},"device_class":"mobile","device_uid":"` + uid + `"}}`,
+		`{"mobile":"` + uid + `","selected_challenge":{"challenge":{"delivery":"sent","item":"07"},"device_class":"mobile","device_uid":"` + uid + `"}}`,
 		`{"mobile":"` + uid + `"}`, `{"remember_me":false}`,
 	}
 	if !slices.Equal(got, want) {

@@ -31,3 +31,14 @@ type SocketTicket struct {
 
 // SchemaName is the component's name in the API document.
 func (SocketTicket) SchemaName() string { return "MobileDeviceSocketTicket" }
+
+// ActionDisplayed is POST …/displayed/: the phone shows a prompt.
+const ActionDisplayed = "displayed"
+
+// Displayed is its body.
+type Displayed struct {
+	TxID string `json:"tx_id" api:"required,format=uuid"`
+}
+
+// SchemaName is the component's name in the API document.
+func (Displayed) SchemaName() string { return "MobileDeviceDisplayed" }

@@ -1,7 +1,7 @@
 // The phone with the app: it is asked, and this page shows the number to tap or type there and waits for the answer; or the
 // phone shows a code, which is typed here.
 //
-//   waiting ◀─▶ (push failed, a wrong number was typed with tries left: says so and goes on waiting)
+//   waiting ◀─▶ (says how far the question came; a wrong number was typed with tries left; and goes on waiting)
 //     ▲   │ ▲
 //     │   ▼ │ wrong, or the phone has not approved yet
 //     │  a code is sent
@@ -38,7 +38,22 @@ const ends = {
 
 // What is said of a question that goes on.
 const going = new Set(["waiting", "internal", "wrong_number"]);
-const unreachable = "We could not reach your phone. Open the app: the request is waiting there.";
+
+// How far the question came on its way to the phone.
+const ways = {
+  accepted: "Your phone was reached.",
+  fetched: "Your phone has the request.",
+  displayed: "Your phone shows the request.",
+};
+
+// Why it did not, where that is more than bad luck.
+const failures = {
+  no_address: "Your phone has not told us how to ring it.",
+  unregistered: "The app on your phone can no longer be rung.",
+  invalid_address: "The app on your phone can no longer be rung.",
+  no_channel: "We cannot ring your phone at the moment.",
+  quota: "Phones are rung too often at the moment.",
+};
 
 export default function render(ctx) {
   const { device_class, device_uid } = ctx.device;
@@ -46,6 +61,7 @@ export default function render(ctx) {
   const box = h("div", { class: "ask" });
   ctx.root.append(box);
   let clock = 0; // the ticking of the ring
+  let way = null; // where it stands how far the question came
   let question = 0; // counts them: answers to an older one count for nothing
   let entry = null; // the form for the code, while it is on show
 
@@ -60,7 +76,7 @@ export default function render(ctx) {
   async function ask() {
     const mine = ++question;
     const later = { mobile: device_uid };
-    let body = { selected_challenge: { device_class, device_uid, challenge: { item: ctx.device.challenge.item } }, ...later };
+    let body = { selected_challenge: { device_class, device_uid, challenge: { item: ctx.device.challenge.item, delivery: "sent" } }, ...later };
     waiting(null);
     await listen(mine, body, later);
   }
@@ -70,6 +86,8 @@ export default function render(ctx) {
     const look = () => JSON.stringify([ctx.device.challenge.item, trouble]);
     let trouble = null;
     let shown = look();
+    let came = "sent";
+    let lost = false; // the trouble is that the phone could not be reached
     for (;;) {
       const began = performance.now();
       const answer = await ctx.submit(body, { held: true, again: later });
@@ -77,12 +95,18 @@ export default function render(ctx) {
       body = later;
       const error = complaint(answer);
       if (error && !going.has(error.code)) return over(error);
-      if (error?.code === "internal") trouble = unreachable;
+      const { delivery, delivery_failure: why } = ctx.device.challenge;
+      const moved = delivery !== undefined && came !== delivery; // then the next news may be there at once
+      came = delivery ?? came;
+      if (error?.code === "internal") [trouble, lost] = [`${failures[why] ?? "We could not reach your phone."} Open the app: the request is waiting there.`, true];
+      else if (lost && ways[came]) [trouble, lost] = [null, false];
       else if (error?.code === "wrong_number") trouble = error.string;
       if (entry) entry.update(trouble);
       else if (shown !== look()) waiting(trouble);
       shown = look();
-      await pause(pace - (performance.now() - began), ctx.signal);
+      if (way && way.textContent !== (ways[came] ?? "")) way.textContent = ways[came] ?? "";
+      box.querySelector(".another")?.classList.toggle("primary", lost);
+      if (!moved) await pause(pace - (performance.now() - began), ctx.signal);
       if (ctx.signal.aborted || mine !== question) return;
     }
   }
@@ -98,7 +122,7 @@ export default function render(ctx) {
 
   /** Shows the question, with what there is to say about it. */
   function waiting(problem) {
-    entry = null;
+    entry = way = null;
     if (mode("code_shown")) return asking(problem);
     const { item, expires, answer_window: seconds } = ctx.device.challenge;
     // The end that the challenge tells may be that of a question before this one.
@@ -112,8 +136,9 @@ export default function render(ctx) {
       ? h("span", { class: number.length > 3 ? "number six" : number.length > 2 ? "number long" : "number" },
         number.length > 3 ? [number.slice(0, 3), number.slice(3)].map((text) => h("span", { text })) : number)
       : icon("phone"));
+    way = h("p", { class: "fine", role: "status" });
     const trouble = h("p", { class: "notice", role: "alert" });
-    show(dial, h("p", { class: "lead", text: told }), left, trouble, actions("Send again", ask, false));
+    show(dial, h("p", { class: "lead", text: told }), left, way, trouble, actions("Send again", ask, false));
     // Filled once it stands in the page, or it would not be read out.
     if (problem) trouble.textContent = problem;
     else ctx.announce(number ? `${told} The number is ${[...number].join(" ")}.` : told);
@@ -235,7 +260,7 @@ export default function render(ctx) {
   function actions(text, act, primary) {
     return h("p", { class: "actions" },
       h("button", { type: "button", class: primary ? "button primary" : "button", text, on: { click: act } }),
-      ctx.choose && h("button", { type: "button", class: "button", text: "Use another way", on: { click: ctx.choose } }));
+      ctx.choose && h("button", { type: "button", class: "button another", text: "Use another way", on: { click: ctx.choose } }));
   }
 
   ask();
