@@ -156,7 +156,8 @@ func TestSocketEnds(t *testing.T) {
 	}
 }
 
-// T11, T19: a socket is for the phone in its path, by its token and its key, and a page opens one only from this site.
+// T11, T19, T24: a socket is for the phone in its path, by its token and its key, and a page opens one only from this site; what
+// comes over it is signed by the server.
 func TestSocketRefuses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
