@@ -12,7 +12,16 @@ import (
 	"countersign/simulator/phone"
 )
 
-const outOfReach = "We could not reach your phone. Open the app: the request is waiting there."
+// outOfReach is what the page says, by the push service's error.
+func outOfReach(code fcm.Code) string {
+	why := map[fcm.Code]string{
+		fcm.Unregistered: "The app on your phone can no longer be rung.", fcm.QuotaExceeded: "Phones are rung too often at the moment.",
+	}[code]
+	if why == "" {
+		why = "We could not reach your phone."
+	}
+	return why + " Open the app: the request is waiting there."
+}
 
 var _ = Describe("The push does not arrive", Label("main-job"), func() {
 	// refused logs in while the push service refuses, and shows that the page says so within a second.
@@ -23,7 +32,7 @@ var _ = Describe("The push does not arrive", Label("main-job"), func() {
 		sent, err := bed.Push.Await(ctx, func(r fcm.Record) bool { return r.Address == address && r.Error == code })
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(tab.Text).WithTimeout(time.Until(sent.Time.Add(time.Second))).WithPolling(10*time.Millisecond).
-			Should(ContainSubstring(outOfReach), "within a second of the refused push")
+			Should(ContainSubstring(outOfReach(code)), "within a second of the refused push")
 		scene.NoOverflow(tab)
 	}
 

@@ -51,6 +51,7 @@ const failures = {
   no_address: "Your phone has not told us how to ring it.",
   unregistered: "The app on your phone can no longer be rung.",
   invalid_address: "The app on your phone can no longer be rung.",
+  no_push: "Your phone does not ring for requests.",
   no_channel: "We cannot ring your phone at the moment.",
   quota: "Phones are rung too often at the moment.",
 };
