@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +20,8 @@ type conn struct {
 	out  []byte
 	body []byte
 
-	nonce string // the server's last, for proofs
+	nonce    string        // the server's last, for proofs
+	patience time.Duration // for an answer; 0 is the usual
 }
 
 // patience bounds every answer; a held request ends long before.
@@ -61,7 +63,7 @@ var (
 
 // receive reads one answer. The body is good until the next call. cookie, if not nil, hears of each Set-Cookie.
 func (c *conn) receive(cookie func(value string)) (status int, body []byte, err error) {
-	if err := c.tcp.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.tcp.SetReadDeadline(time.Now().Add(cmp.Or(c.patience, patience))); err != nil {
 		return 0, nil, err
 	}
 	line, err := c.in.ReadSlice('\n')

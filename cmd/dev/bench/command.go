@@ -14,7 +14,11 @@ import (
 // Command are the measurements.
 type Command struct {
 	Approvals Approvals `cmd:"" help:"Approvals a second against the raw limit of the database, delays, memory, start."`
-	Hold      Hold      `cmd:"" hidden:"" help:"Hold waiting logins open; started by approvals."`
+	Phones    Phones    `cmd:"" help:"Phones that are held on a socket or a long poll: bytes for each, wake-up, idle processor time."`
+
+	HoldPhones HoldPhones `cmd:"" hidden:"" help:"Have phones held; started by phones."`
+
+	Hold Hold `cmd:"" hidden:"" help:"Hold waiting logins open; started by approvals."`
 }
 
 // Approvals measures the main job.

@@ -1,6 +1,10 @@
 // Package bench measures the server: how many approvals it does in a second against what PostgreSQL alone could do, how
 // soon the browser hears of an answer, and how much memory waiting costs.
 //
+// Phones are measured apart (phones.go): as many as asked for, held by one server on a socket or a long poll, against an HTTP server of
+// the standard library that holds as many requests. They are another process, from several loopback addresses, as one has too few
+// ports.
+//
 // It owns the measured scene (people, phones, sessions, a flow), a lean HTTP client that leaves the processors to the
 // server, and the comparison. It changes nothing in the server: all goes over TCP, and what the server sends to PostgreSQL
 // is seen by a pgx tracer.
