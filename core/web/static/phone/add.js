@@ -6,7 +6,7 @@ import { announce, busy, button, go, isBusy, trouble } from "./screen.js";
 import { enrol, family, phoneName } from "./account.js";
 import { bell, installed } from "./advice.js";
 import { ringing, tellAll } from "./push.js";
-import { camera } from "./scan.js";
+import { camera } from "./camera.js";
 import { call, plain } from "./server.js";
 import { payload, shortCode } from "./wire.js";
 import { able } from "./verify.js";

@@ -3,9 +3,6 @@ import { h } from "../flow/dom.js";
 import { back, button, go } from "./screen.js";
 import { offer } from "./add.js";
 
-/** Whether this browser can read codes from the camera. */
-export const camera = () => "BarcodeDetector" in window && Boolean(navigator.mediaDevices?.getUserMedia);
-
 const denied = {
   NotAllowedError: "This page may not use the camera. Allow it in the settings of your browser, or put the code in by hand.",
   NotFoundError: "There is no camera here. Put the code in by hand.",
