@@ -73,7 +73,7 @@ const (
 	AskedFrom    = "asked_from"    // the address of the browser that asked, as the event's own is the phone's
 )
 
-// PhoneKeys, with Replaced, stands in the context of an event by which a phone signs with other keys than before.
+// PhoneKeys in the context of an event, as Replaced, says that a phone signs with other keys than before.
 const PhoneKeys = "signing_with"
 
 // Model makes a Ref. A uuid.UUID as pk is written as 32 hexadecimal digits, as the wire has it.
