@@ -29,7 +29,7 @@ func (l *lintCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"run", "--max-issues-per-linter", "0", "--max-same-issues", "0"}
+	args := []string{"run", "--max-issues-per-linter", "0", "--max-same-issues", "0", "--allow-parallel-runners"}
 	if l.Fix {
 		args = append(args, "--fix")
 	}
