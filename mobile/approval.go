@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,10 +24,12 @@ import (
 
 // ApprovalRequest asks a user to approve something that is no login.
 type ApprovalRequest struct {
-	User      int              `json:"user" api:"required" doc:"Key of the user who is asked."`
+	User      int              `json:"user,omitempty" doc:"Key of the user who is asked; or username is given."`
+	Username  string           `json:"username,omitempty" api:"blank,max=150" doc:"Name of the user who is asked, in place of user."`
 	Fields    wire.Transaction `json:"fields" api:"required" doc:"What the phone shows, and signs."`
 	ExpiresIn int              `json:"expires_in,omitempty" api:"min=10,max=600" doc:"Seconds that the phone has to answer; default 120."`
 	Reference string           `json:"reference,omitempty" api:"blank,max=100" doc:"Your own name for it. It is not shown."`
+	Webhook   string           `json:"webhook,omitempty" api:"blank,max=500" doc:"https URL that is told, signed, how it ended."`
 }
 
 // SchemaName is the component's name.
@@ -40,6 +43,8 @@ type Approval struct {
 	Fields    wire.Transaction `json:"fields" api:"required"`
 	Reference string           `json:"reference" api:"required"`
 	SignedBy  string           `json:"signed_by,omitempty" doc:"Which key of the phone signed the answer: possession or user_verification."`
+	Webhook   string           `json:"webhook,omitempty"`
+	Decided   *time.Time       `json:"decided,omitempty" doc:"When the person answered; absent where nobody did."`
 	Created   time.Time        `json:"created" api:"required"`
 	Expires   time.Time        `json:"expires" api:"required"`
 }
@@ -50,11 +55,13 @@ func (Approval) SchemaName() string { return "MobileApproval" }
 // ApprovalStatus is how an approval stands.
 type ApprovalStatus string
 
-// The states. A superseded one gave way to a login of the same user.
+// The states. A superseded one gave way to a login of the same user; a reported one was denied by somebody who says that it is
+// not theirs.
 const (
 	ApprovalPending    ApprovalStatus = "pending"
 	ApprovalApproved   ApprovalStatus = "approved"
 	ApprovalDenied     ApprovalStatus = "denied"
+	ApprovalReported   ApprovalStatus = "reported"
 	ApprovalExpired    ApprovalStatus = "expired"
 	ApprovalSuperseded ApprovalStatus = "superseded"
 	ApprovalCancelled  ApprovalStatus = "cancelled"
@@ -63,7 +70,8 @@ const (
 // Enum lists the states.
 func (ApprovalStatus) Enum() []string {
 	return []string{
-		string(ApprovalPending), string(ApprovalApproved), string(ApprovalDenied), string(ApprovalExpired), string(ApprovalSuperseded), string(ApprovalCancelled),
+		string(ApprovalPending), string(ApprovalApproved), string(ApprovalDenied), string(ApprovalReported),
+		string(ApprovalExpired), string(ApprovalSuperseded), string(ApprovalCancelled),
 	}
 }
 
@@ -71,12 +79,13 @@ func (ApprovalStatus) Enum() []string {
 func (ApprovalStatus) SchemaName() string { return "MobileApprovalStatusEnum" }
 
 const (
-	statusCancelled       = "cancelled"
 	defaultApprovalWindow = 2 * time.Minute
 	maxIdempotencyKey     = 100
+	sourceAPI             = "api" // of a prompt, where a login has the address of its browser
 	idempotencyHeader     = "Idempotency-Key"
 	actionApprovalAsked   = event.Action("custom_mobile_approval_requested")
 
+	actionApprovalExpired   = event.Action("custom_mobile_approval_expired")
 	actionApprovalCancelled = event.Action("custom_mobile_approval_cancelled")
 )
 
@@ -93,6 +102,18 @@ func (s *Service) MountApprovals(a *api.API) {
 	create := op("POST", "", "authenticators_mobile_approvals_create", "Ask a user to approve something on the phone that is no login")
 	create.Status = 201
 	api.Handle(a, create, s.createApproval)
+	list := op("GET", "", "authenticators_mobile_approvals_list", "Approvals that were asked for, the newest first")
+	list.NotFound = false
+	list.Query = []api.Parameter{
+		{Name: "page", Type: "integer", Description: "A page number within the paginated result set."},
+		{Name: "page_size", Type: "integer", Description: fmt.Sprintf("Number of results to return per page, %d at most.", api.MaxPageSize)},
+		{Name: "status", Enum: ApprovalStatus("").Enum(), Description: "Only those that stand so."},
+	}
+	api.Handle(a, list, s.listApprovals)
+	api.Handle(a, api.Operation{
+		Method: "GET", Path: "/authenticators/mobile/server_keys/", Tag: "authenticators", ID: "authenticators_mobile_server_keys_retrieve",
+		Description: "The server's public key, as a JWK set, by which webhooks are verified",
+	}, s.serverKeys)
 	get := op("GET", "{id}/", "authenticators_mobile_approvals_retrieve", "How an approval stands")
 	get.Query = []api.Parameter{{Name: "wait", Type: "integer", Description: "Seconds to hold the reply while it is pending, at most 50."}}
 	api.Handle(a, get, s.getApproval)
@@ -115,6 +136,12 @@ func (s *Service) createApproval(ctx context.Context, r *api.Request, in Approva
 	fields := fault.Fields{}
 	for _, v := range in.Fields.Validate() {
 		fields.Add("fields."+v.Field, v.Code, v.Text)
+	}
+	if (in.User == 0) == (in.Username == "") {
+		fields.Add("user", "required", "Give one of user and username.")
+	}
+	if err := s.checkWebhook(in.Webhook); err != nil {
+		fields.Add("webhook", "invalid", "This webhook is not called: "+err.Error()+".")
 	}
 	key := r.HTTP.Header.Get(idempotencyHeader)
 	if len(key) > maxIdempotencyKey {
@@ -188,6 +215,9 @@ func (s *Service) openApproval(ctx context.Context, tx pgx.Tx, o *asking) error 
 		if now.Before(*t.pendingUntil) {
 			return errBusy
 		}
+		if err := s.expireApprovals(ctx, tx, t.pending); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `UPDATE mobile_transactions SET status = 'expired' WHERE tx_id = $1 AND status = 'wait'`, *t.pending); err != nil {
 			return fmt.Errorf("expire prompt: %w", db.Fault(err))
 		}
@@ -202,10 +232,10 @@ func (s *Service) openApproval(ctx context.Context, tx pgx.Tx, o *asking) error 
 		key = &o.key
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO mobile_transactions (tx_id, device, user_id, source, mode, items, correct, context, node, created, expires, ring, browser,
-			attempts_left, approval, creator, reference, idempotency_key, request_hash)
-		VALUES ($1, $2, $3, 'api', $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $14, $15, $16, $17)`,
+			attempts_left, approval, creator, reference, idempotency_key, request_hash, webhook)
+		VALUES ($1, $2, $3, 'api', $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $14, $15, $16, $17, $18)`,
 		o.id, t.device, t.userID, string(wire.AcceptDeny), items, correct, shown, s.Bus.Node(), o.created, o.expires, t.nextRing(), o.mark(),
-		o.Fields, o.creator, o.Reference, key, o.hash[:])
+		o.Fields, o.creator, o.Reference, key, o.hash[:], o.Webhook)
 	var clash *pgconn.PgError
 	if errors.As(err, &clash) && (clash.ConstraintName == pendingKey || clash.ConstraintName == ringKey) { // a login was quicker
 		return errBusy
@@ -225,16 +255,20 @@ func (o *asking) mark() string { return "api:" + strconv.Itoa(o.creator) }
 func (s *Service) approver(ctx context.Context, tx pgx.Tx, o *asking) (*target, error) {
 	var device uuid.UUID
 	err := tx.QueryRow(ctx, `SELECT d.uuid FROM mobile_devices d JOIN users u ON u.id = d.user_id
-		WHERE d.user_id = $1 AND d.confirmed AND d.signs AND d.can_fetch AND u.is_active
+		WHERE (d.user_id = $1 OR u.username = $2) AND d.confirmed AND d.signs AND d.can_fetch AND u.is_active
 			AND d.info->'others'->'countersign'->'transactions' = 'true' ORDER BY d.last_checkin DESC NULLS LAST, d.uuid LIMIT 1 FOR UPDATE OF d`,
-		o.User).Scan(&device)
+		o.User, o.Username).Scan(&device)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fault.Field("user", "invalid", "This user has no phone that signs its answers and can show what is to be approved.")
+		field := "user"
+		if o.User == 0 {
+			field = "username"
+		}
+		return nil, fault.Field(field, "invalid", "This user has no phone that signs its answers and can show what is to be approved.")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find phone: %w", db.Fault(err))
 	}
-	a := &aiming{device: device, source: "api", now: s.Now()}
+	a := &aiming{device: device, source: sourceAPI, now: s.Now()}
 	if err := a.scan(tx.QueryRow(ctx, aimSQL, a.args()...)); err != nil {
 		return nil, fmt.Errorf("read device %s: %w", device, db.Fault(err))
 	}
@@ -242,9 +276,20 @@ func (s *Service) approver(ctx context.Context, tx pgx.Tx, o *asking) (*target, 
 	if t == nil {
 		return nil, errBusy
 	}
-	wait := s.Budget.wait(s.Now(), t.history, asker{source: "api", browser: o.mark()})
+	wait := s.Budget.wait(s.Now(), t.history, asker{source: sourceAPI, browser: o.mark()})
 	if t.blocked != nil {
 		wait = max(wait, t.blocked.Sub(s.Now()))
+	}
+	if t.changed {
+		cooling, err := s.cooling(ctx, tx, device)
+		if err != nil {
+			return nil, err
+		}
+		if cooling > wait {
+			f := fault.New(fault.Throttled, "cooldown", "The keys or the address of this user's phone changed a short time ago. Try again later.")
+			f.RetryAfter = cooling
+			return nil, f
+		}
 	}
 	if wait > 0 {
 		f := fault.New(fault.Throttled, "throttled", "This user was asked too often. Try again later.")
@@ -259,30 +304,110 @@ func (s *Service) approvalJob(o *asking) push.Job {
 	return s.job(o.target, prompt{id: o.id, mode: wire.AcceptDeny, expires: o.expires, approval: true}, "Approval")
 }
 
-// approval reads one that the caller may see. Errors: NotFound.
+// approvalSQL reads approvals at the time $1 that the caller $2 may see, or anybody if $3.
+const approvalSQL = `SELECT tx_id AS id, CASE status WHEN 'wait' THEN CASE WHEN expires <= $1 THEN 'expired' ELSE 'pending' END WHEN 'accept' THEN 'approved'
+		WHEN 'deny' THEN CASE WHEN disowned THEN 'reported' ELSE 'denied' END WHEN 'wrong' THEN 'denied' ELSE status END AS status,
+		user_id AS user, approval AS fields, reference, CASE WHEN answered IS NOT NULL THEN signed ELSE '' END AS signed_by, webhook, answered AS decided,
+		created, expires, status = 'wait' AND expires <= $1 AS due
+	FROM mobile_transactions WHERE approval IS NOT NULL AND ($3 OR creator = $2)`
+
+func scanApproval(row pgx.CollectableRow) (*approvalRow, error) {
+	a := &approvalRow{}
+	return a, row.Scan(&a.ID, &a.Status, &a.User, &a.Fields, &a.Reference, &a.SignedBy, &a.Webhook, &a.Decided, &a.Created, &a.Expires, &a.due)
+}
+
+// approvalRow is an approval as it is read. due: its time is over, and nobody has noted it.
+type approvalRow struct {
+	Approval
+	due bool
+}
+
+// approval reads one that the caller may see, and notes that it expired if nobody has. Errors: NotFound.
 func (s *Service) approval(ctx context.Context, id uuid.UUID, caller int, all bool) (*Approval, error) {
-	a := &Approval{ID: id}
-	var status, signed string
-	err := s.Pool.QueryRow(ctx, `SELECT status, signed, user_id, approval, reference, created, expires FROM mobile_transactions
-		WHERE tx_id = $1 AND approval IS NOT NULL AND ($3 OR creator = $2)`, id, caller, all).
-		Scan(&status, &signed, &a.User, &a.Fields, &a.Reference, &a.Created, &a.Expires)
+	rows, err := s.Pool.Query(ctx, approvalSQL+` AND tx_id = $4`, s.Now(), caller, all, id)
+	if err != nil {
+		return nil, fmt.Errorf("read approval: %w", db.Fault(err))
+	}
+	a, err := pgx.CollectExactlyOneRow(rows, scanApproval)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fault.Missing()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read approval: %w", db.Fault(err))
 	}
-	a.Status = map[string]ApprovalStatus{
-		statusWait: ApprovalPending, statusAccept: ApprovalApproved, statusDeny: ApprovalDenied, statusWrong: ApprovalDenied,
-		statusSuperseded: ApprovalSuperseded, statusExpired: ApprovalExpired, statusCancelled: ApprovalCancelled,
-	}[status]
-	if a.Status == ApprovalPending && !s.Now().Before(a.Expires) {
-		a.Status = ApprovalExpired
+	if a.due {
+		if err := db.InTx(ctx, s.Pool, func(tx pgx.Tx) error { return s.expireApprovals(ctx, tx, &id) }); err != nil {
+			return nil, err
+		}
 	}
-	if a.Status == ApprovalApproved || a.Status == ApprovalDenied {
-		a.SignedBy = signed
+	return &a.Approval, nil
+}
+
+// expireApprovals ends the approvals whose time is over, each with its event; only that of an id, if there is one.
+func (s *Service) expireApprovals(ctx context.Context, tx pgx.Tx, id *uuid.UUID) error {
+	rows, err := tx.Query(ctx, `UPDATE mobile_transactions x SET status = 'expired' FROM mobile_devices d
+		WHERE x.status = 'wait' AND x.expires <= $1 AND x.approval IS NOT NULL AND ($2::uuid IS NULL OR x.tx_id = $2) AND d.uuid = x.device
+		RETURNING x.tx_id, d.uuid, d.name, x.user_id, x.reference`, s.Now(), id)
+	if err != nil {
+		return fmt.Errorf("expire approvals: %w", db.Fault(err))
 	}
-	return a, nil
+	type over struct {
+		ID, Device uuid.UUID
+		Name       string
+		User       int
+		Reference  string
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[over])
+	if err != nil {
+		return fmt.Errorf("expire approvals: %w", db.Fault(err))
+	}
+	for _, o := range all {
+		err := s.Events.Emit(ctx, tx, event.Event{Action: actionApprovalExpired, App: app, Owner: o.User, Context: map[string]any{
+			"transaction": o.ID, "device": deviceRef(o.Device, o.Name), "reference": o.Reference,
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listApprovals gives a page of those that the caller may see. Errors: Invalid about status.
+func (s *Service) listApprovals(ctx context.Context, r *api.Request, _ api.None) (*api.Page[Approval], error) {
+	if err := mayApprove(r); err != nil {
+		return nil, err
+	}
+	status := r.Query().Get("status")
+	if status != "" && !slices.Contains(ApprovalStatus("").Enum(), status) {
+		return nil, fault.Field("status", "invalid_choice", fmt.Sprintf("%q is not a valid choice.", status))
+	}
+	paging, err := r.Paging()
+	if err != nil {
+		return nil, err
+	}
+	page := &api.Page[Approval]{Results: []Approval{}}
+	args := []any{s.Now(), r.Actor.ID, r.Actor.Superuser, status}
+	listed := `FROM (` + approvalSQL + `) a WHERE $4 IN ('', status)`
+	var count int
+	if err := s.Pool.QueryRow(ctx, `SELECT count(*) `+listed, args...).Scan(&count); err != nil {
+		return nil, fmt.Errorf("count approvals: %w", db.Fault(err))
+	}
+	var offset int
+	if page.Pagination, offset, err = paging.Pagination(count); err != nil {
+		return nil, err
+	}
+	rows, err := s.Pool.Query(ctx, `SELECT * `+listed+` ORDER BY created DESC, id DESC LIMIT $5 OFFSET $6`, append(args, paging.Size, offset)...)
+	if err != nil {
+		return nil, fmt.Errorf("list approvals: %w", db.Fault(err))
+	}
+	all, err := pgx.CollectRows(rows, scanApproval)
+	if err != nil {
+		return nil, fmt.Errorf("list approvals: %w", db.Fault(err))
+	}
+	for _, a := range all {
+		page.Results = append(page.Results, a.Approval)
+	}
+	return page, nil
 }
 
 func (s *Service) getApproval(ctx context.Context, r *api.Request, _ api.None) (*Approval, error) {

@@ -87,7 +87,8 @@
 // Where an application asks (approvals/) the prompt is about a transaction in place of a login. Only a phone that signs and says that
 // it can show one is asked; what it shows is in the bytes that it signs (wire.Transaction), so that an answer to other fields does not
 // hold. It ends as a prompt does, or by the application: cancelled. A login may supersede it; it supersedes nothing. Each application
-// has a budget of its own.
+// has a budget of its own. Whatever ends an approval with a webhook, a trigger puts it into mobile_webhook_outbox in the same
+// transaction, from where it becomes a background job (core/task) that tells the application.
 //
 // # Waiting
 //

@@ -160,6 +160,14 @@ func (s *Service) open(ctx context.Context, run *flows.Run, t *target, p prompt,
 	if t.pending != nil {
 		run.Queue(`UPDATE mobile_transactions SET status = CASE WHEN expires <= $2 THEN 'expired' ELSE 'superseded' END
 			WHERE tx_id = $1 AND status = 'wait'`, *t.pending, p.created)
+		if t.asks.source == sourceAPI && !p.created.Before(*t.pendingUntil) { // nobody can answer it any more
+			err := run.Emit(ctx, event.Event{Action: actionApprovalExpired, App: app, Owner: t.userID, Context: map[string]any{
+				"transaction": *t.pending, "device": deviceRef(t.device, t.name),
+			}})
+			if err != nil {
+				return err
+			}
+		}
 		old, node := *t.pending, *t.pendingNode
 		run.AfterCommit(func() {
 			s.Push.Cancel(old.String())

@@ -74,9 +74,17 @@ type report struct {
 	ip      string // of the browser
 	device  uuid.UUID
 	name    string // the device's
+	login   bool   // what was reported is one, not an application's request
 	actions []ReportAction
 	block   time.Duration
 	earlier int // reports with effects within the last day
+}
+
+func (r *report) text() string {
+	if r.login {
+		return "A login was reported on the phone as not the user's."
+	}
+	return "A transaction was reported on the phone as not the user's."
 }
 
 // reported acts on a report within the transaction of its answer, so that it has its effects once, or the answer does not count.
@@ -85,8 +93,11 @@ func (s *Service) reported(ctx context.Context, q pgx.Tx, tx uuid.UUID, now time
 	if err != nil {
 		return fmt.Errorf("read report: %w", db.Fault(err))
 	}
+	if _, err := q.Exec(ctx, `UPDATE mobile_transactions SET disowned = true WHERE tx_id = $1`, tx); err != nil {
+		return fmt.Errorf("note report: %w", db.Fault(err))
+	}
 	told := map[string]any{
-		"message": "A login was reported on the phone as not the user's.", "transaction": tx, "device": deviceRef(r.device, r.name),
+		"message": r.text(), "transaction": tx, "device": deviceRef(r.device, r.name),
 		event.AskedFrom: r.ip,
 	}
 	effects := []string{}
@@ -110,11 +121,11 @@ func readReport(ctx context.Context, q pgx.Tx, tx uuid.UUID, now time.Time) (*re
 	r := &report{tx: tx, at: now}
 	var actions []byte
 	var block string
-	err := q.QueryRow(ctx, `SELECT u.id, u.username, u.email, x.session, x.browser, coalesce(x.context->>'ip', ''), v.uuid, v.name,
+	err := q.QueryRow(ctx, `SELECT u.id, u.username, u.email, x.session, x.browser, coalesce(x.context->>'ip', ''), v.uuid, v.name, x.approval IS NULL,
 			s.settings->'report_actions', coalesce(s.settings->>'report_block_push', '')
 		FROM mobile_transactions x JOIN users u ON u.id = x.user_id JOIN mobile_devices v ON v.uuid = x.device LEFT JOIN stages s ON s.stage_uuid = v.stage
 		WHERE x.tx_id = $1 FOR NO KEY UPDATE OF u`, tx).
-		Scan(&r.user.PK, &r.user.Username, &r.user.Email, &r.session, &r.browser, &r.ip, &r.device, &r.name, &actions, &block)
+		Scan(&r.user.PK, &r.user.Username, &r.user.Email, &r.session, &r.browser, &r.ip, &r.device, &r.name, &r.login, &actions, &block)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +151,7 @@ func (s *Service) actOn(ctx context.Context, q pgx.Tx, r *report) (effects []str
 	chosen := func(a ReportAction) bool { return slices.Contains(r.actions, a) }
 	effects = []string{}
 	done := func(a ReportAction) { effects = append(effects, string(a)) }
-	why := map[string]any{"logout_reason": "A login was reported on the phone as not the user's.", "transaction": r.tx}
+	why := map[string]any{"logout_reason": r.text(), "transaction": r.tx}
 	switch {
 	case chosen(ReportSessions) || chosen(ReportLock):
 		if _, err := s.Sessions.EndOf(ctx, q, r.user, nil, why); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"countersign/authenticators/browser"
 	"countersign/core/bus"
+	"countersign/core/egress"
 	"countersign/core/event"
 	"countersign/core/secret"
 	"countersign/core/session"
@@ -53,6 +54,7 @@ type Options struct {
 	Push         Pusher
 	Sessions     *session.Store // lets the browser that enrols ask for the status
 	Channel      string         // the channel of addresses of which the phone names none; default "fcm"
+	Webhooks     egress.Hosts   // of applications that may have private addresses and speak plain HTTP
 	Channels     []Channel      // those that phones may choose
 	Log          *slog.Logger
 	Evidence     Evidence      // by what attestations are checked; none are good without its roots
@@ -81,6 +83,7 @@ type Service struct {
 	serverKey   serverKey
 	nonceKey    []byte // makes the nonces of proofs
 	codes       *secret.MAC
+	webhooks    *http.Client
 	unsubscribe []func()
 }
 
@@ -111,7 +114,7 @@ func New(o Options) *Service {
 	s := &Service{
 		Options: o, waiters: newWaiters(), audience: newAudience(), crowd: newCrowd(), browsers: browser.New(o.Keeper),
 		upgrader: newUpgrader(), ticketKey: o.Keeper.Derive("mobile socket ticket"), nonceKey: o.Keeper.Derive("mobile proof nonce"),
-		codes: o.Keeper.MAC("mobile enrolment code"),
+		codes: o.Keeper.MAC("mobile enrolment code"), webhooks: newWebhooks(o.Webhooks),
 	}
 	s.metrics = newMetrics(o.Metrics, func() float64 { return float64(s.audience.size()) })
 	s.record = &record{pool: o.Pool, events: o.Events, log: o.Log, dropped: s.metrics.dropped}

@@ -314,6 +314,9 @@ func (s *Service) CleanUp(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM mobile_code_tries WHERE since < $1`, now.Add(-codeWindow)); err != nil {
 			return fmt.Errorf("collect tries of codes: %w", db.Fault(err))
 		}
+		if err := s.expireApprovals(ctx, tx, nil); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `UPDATE mobile_transactions SET status = 'expired' WHERE status = 'wait' AND expires < $1`, now); err != nil {
 			return fmt.Errorf("expire prompts: %w", db.Fault(err))
 		}

@@ -24,6 +24,7 @@ type approval struct {
 	ID       string           `json:"id"`
 	Status   string           `json:"status"`
 	SignedBy string           `json:"signed_by"`
+	Decided  *time.Time       `json:"decided"`
 	Fields   wire.Transaction `json:"fields"`
 }
 
@@ -37,7 +38,12 @@ func payment() map[string]any {
 // ask asks for an approval, with an idempotency key if it is not empty.
 func (n *node) ask(user int, key string, fields map[string]any) (answer, approval) {
 	n.t.Helper()
-	body, err := json.Marshal(map[string]any{"user": user, "fields": fields, "reference": "117"})
+	return n.askWith(key, map[string]any{"user": user, "fields": fields, "reference": "117"})
+}
+
+func (n *node) askWith(key string, request map[string]any) (answer, approval) {
+	n.t.Helper()
+	body, err := json.Marshal(request)
 	if err != nil {
 		n.t.Fatal(err)
 	}

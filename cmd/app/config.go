@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,10 @@ type Config struct {
 		LongestPause time.Duration `yaml:"longest_pause" help:"The longest pause between two rings that nobody approves."`
 		SourcePushes int           `yaml:"source_pushes" help:"Prompts of browsers and networks that no user is known by, from one network to all users, that may be unapproved on a node within push_window."`
 		TotalPushes  int           `yaml:"total_pushes" help:"The same, from all networks together."`
+
+		Webhooks struct {
+			AllowedHosts []string `yaml:"allowed_hosts" help:"Hosts of webhooks, as host or host:port, that may have private addresses and speak plain HTTP."`
+		} `yaml:"webhooks" help:"Where applications are told how an approval ended."`
 
 		Attestation struct {
 			AndroidRoots  string `yaml:"android_roots_file" help:"Roots of Android Key Attestation, in PEM or as Google's list at https://android.googleapis.com/attestation/root"`
@@ -141,7 +146,7 @@ func Defaults() Config {
 	c.Mobile.Pushes, c.Mobile.PushWindow, c.Mobile.PushGap, c.Mobile.DenyGap = b.Pushes, b.Window, b.Gap, b.DenyGap
 	c.Mobile.LongestPause, c.Mobile.SourcePushes, c.Mobile.TotalPushes = b.Longest, b.Source, b.Total
 	c.Push.Workers, c.Push.Queue = 64, 10_000
-	c.Push.WebPush.AllowedHosts = []string{}
+	c.Push.WebPush.AllowedHosts, c.Mobile.Webhooks.AllowedHosts = []string{}, []string{}
 	c.Push.APNs.URL = apns.Production
 	c.Relay.Revoked, c.Relay.PerInstance, c.Relay.PerPhone = []string{}, 1200, 6
 	c.Push.FCM.URL = "https://fcm.googleapis.com/v1"
@@ -170,6 +175,7 @@ func (c *Config) validate() error {
 		bad  bool
 		text string
 	}{
+		{slices.Contains(c.Mobile.Webhooks.AllowedHosts, ""), "mobile.webhooks.allowed_hosts: a host is empty"},
 		{c.Listen == "", "listen: an address is needed"},
 		{c.DataDir == "" && (c.Database.URL == "" || c.SecretKey == ""), "data_dir: it is needed without both database.url and secret_key"},
 		{c.SecretKey != "" && len(c.SecretKey) < 32, "secret_key: at least 32 characters are needed"},

@@ -116,7 +116,7 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the reference does not load: %v\n%s", err, &out)
 	}
-	if c.Listen != want.Listen || c.Mobile != want.Mobile || c.HTTP != want.HTTP || c.Events != want.Events || c.Worker != want.Worker || !reflect.DeepEqual(c.Push, want.Push) || c.Mail != want.Mail {
+	if c.Listen != want.Listen || !reflect.DeepEqual(c.Mobile, want.Mobile) || c.HTTP != want.HTTP || c.Events != want.Events || c.Worker != want.Worker || !reflect.DeepEqual(c.Push, want.Push) || c.Mail != want.Mail {
 		t.Errorf("the reference is not the defaults: %+v, want %+v", c, want)
 	}
 	if !slices.Contains(strings.Split(out.String(), "\n"), "listen: 127.0.0.1:9000") {

@@ -17,10 +17,14 @@ func (a *App) startJobs(ctx context.Context) (stop func(context.Context) error, 
 	if err != nil {
 		return nil, err
 	}
-	end := func() {}
+	end := a.services.mobile.StartWebhooks(runner)
 	if m := a.services.mail; m != nil {
 		m.Start(runner)
-		end = m.Stop
+		webhooks := end
+		end = func() {
+			m.Stop()
+			webhooks()
+		}
 	}
 	if err := runner.Start(ctx); err != nil {
 		end()
@@ -35,10 +39,11 @@ func (a *App) startJobs(ctx context.Context) (stop func(context.Context) error, 
 // runner is the list of background jobs.
 func (a *App) runner(pool *pgxpool.Pool) (*task.Runner, error) {
 	s := a.services
-	o := task.Options{Log: a.log}
+	o := task.Options{Log: a.log, OneOffs: []task.OneOff{s.mobile.WebhookJob()}}
 	if s.mail != nil {
 		o.OneOffs = append(o.OneOffs, s.mail.Job())
 	}
+	var r *task.Runner
 	r, err := task.New(pool, []task.Periodic{
 		{Name: "collect_sessions", Every: 5 * time.Minute, Run: func(ctx context.Context) error {
 			_, err := s.sessions.Clean(ctx)
@@ -51,6 +56,7 @@ func (a *App) runner(pool *pgxpool.Pool) (*task.Runner, error) {
 		{Name: "refresh_authenticator_metadata", Every: 24 * time.Hour, Run: s.webauthn.Refresh},
 		{Name: "refresh_revoked_phones", Every: time.Hour, Run: s.mobile.RefreshRevoked},
 		{Name: "collect_phones", Every: 5 * time.Minute, Run: s.mobile.CleanUp},
+		{Name: "collect_webhooks", Every: time.Minute, Run: func(ctx context.Context) error { return s.mobile.RelayWebhooks(ctx, r) }},
 		{Name: "collect_text_messages", Every: time.Hour, Run: s.sms.CleanUp},
 		{Name: "collect_duo", Every: time.Hour, Run: s.duo.CleanUp},
 		{Name: "collect_plans", Every: time.Hour, Run: s.engine.CleanUp},

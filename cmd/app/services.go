@@ -84,7 +84,7 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 	}
 	s.mobile = mobile.New(mobile.Options{
 		Pool: a.pool, Users: s.users, Keeper: keeper, Bus: a.bus, Events: events, Push: a.pusher, Sessions: s.sessions, Log: a.log,
-		Channel: a.channel, Channels: a.offers, AnswerWindow: m.AnswerWindow, Evidence: evidence, Metrics: a.metrics,
+		Channel: a.channel, Channels: a.offers, AnswerWindow: m.AnswerWindow, Evidence: evidence, Metrics: a.metrics, Webhooks: m.Webhooks.AllowedHosts,
 		Budget: mobile.Budget{
 			Pushes: m.Pushes, Window: m.PushWindow, Gap: m.PushGap, DenyGap: m.DenyGap, Longest: m.LongestPause,
 			Source: m.SourcePushes, Total: m.TotalPushes,

@@ -47,13 +47,8 @@ type Service struct {
 	// a link to it may be sent. Who makes a request chooses its Host header.
 	Site func(ctx context.Context, host string) (title string, known bool)
 
-	jobs Inserter
+	jobs task.Inserter
 	stop func()
-}
-
-// Inserter inserts background jobs; a task.Runner does.
-type Inserter interface {
-	InsertTx(ctx context.Context, tx pgx.Tx, jobs ...task.Insert) error
 }
 
 // job is what the background job of one mail holds.
@@ -76,42 +71,9 @@ func (s *Service) Job() task.OneOff {
 
 // Start begins to hand on what is in the outbox, now and whenever something comes, until Stop. Call it before those jobs
 // are worked.
-func (s *Service) Start(jobs Inserter) {
-	ctx, cancel := context.WithCancel(context.Background())
+func (s *Service) Start(jobs task.Inserter) {
 	s.jobs = jobs
-	wake := make(chan struct{}, 1)
-	rouse := func() {
-		select {
-		case wake <- struct{}{}:
-		default: // a round is due already, and finds it
-		}
-	}
-	hub := db.NewHub(s.Pool, db.HubOptions{Log: s.Log, OnLoss: rouse})
-	hub.Listen(channel, func(string) { rouse() })
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		// What came before the listening began is found by the first round, so that nothing falls between the two.
-		if hub.Wait(ctx) != nil {
-			return // stopped
-		}
-		rouse()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-wake:
-			}
-			if err := s.Relay(ctx); err != nil && ctx.Err() == nil {
-				s.Log.WarnContext(ctx, "mails wait in the outbox", "error", err) // Tidy tries again
-			}
-		}
-	}()
-	s.stop = func() {
-		hub.Close()
-		cancel()
-		<-done
-	}
+	s.stop = task.Relay(s.Pool, s.Log, channel, s.Relay)
 }
 
 // Stop ends what Start began.

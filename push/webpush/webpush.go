@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"time"
 
+	"countersign/core/egress"
 	"countersign/push"
 )
 
@@ -47,7 +48,7 @@ type Config struct {
 type Channel struct {
 	name    string
 	vapid   *vapid
-	allowed hosts
+	allowed egress.Hosts
 	client  *http.Client
 	now     func() time.Time
 }
@@ -71,12 +72,12 @@ func New(c Config) (*Channel, error) {
 			return nil, fmt.Errorf("%s: the contact is neither a mailto: nor an https: URL", c.Name)
 		}
 	}
-	allowed := hosts(c.AllowedHosts)
-	if err := allowed.validate(); err != nil {
+	allowed := egress.Hosts(c.AllowedHosts)
+	if err := allowed.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
 	if c.Transport == nil {
-		c.Transport = newTransport(allowed)
+		c.Transport = egress.Transport(allowed)
 	}
 	return &Channel{
 		name: c.Name, vapid: v, allowed: allowed, now: c.Now,
@@ -105,7 +106,7 @@ func (c *Channel) permits(s Subscription) error {
 	if s.url.Port() == "" {
 		host += map[string]string{"https": ":443", "http": ":80"}[s.url.Scheme]
 	}
-	if s.url.Scheme != "https" && !c.allowed.has(host) {
+	if s.url.Scheme != "https" && !c.allowed.Has(host) {
 		return errors.New("the endpoint must be an https URL")
 	}
 	return nil
@@ -199,7 +200,7 @@ func (c *Channel) unanswered(ctx context.Context, err error, secrets []string) e
 		return &push.Error{Reason: push.Timeout, Cause: push.Redact(ctx.Err())}
 	}
 	reason := push.Unavailable
-	if errors.Is(err, errPrivate) {
+	if errors.Is(err, egress.ErrPrivate) {
 		reason = push.InvalidAddress
 	}
 	var named *url.Error // it repeats the endpoint

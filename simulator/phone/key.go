@@ -92,6 +92,9 @@ func (k *keys) answer(a Account, r Ring, item string) (signed string, _ *wire.Pa
 	if item == wire.ItemDeny {
 		answer.Verb, answer.Item = wire.Deny, ""
 	}
+	if item == ItemReport {
+		answer.Verb, answer.Item = wire.Report, ""
+	}
 	if answer.Verb == wire.Approve && k.verification != nil {
 		signed, err = k.verification.SignAnswer(answer, wire.UseVerification)
 		return signed, nil, err

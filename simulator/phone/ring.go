@@ -288,6 +288,9 @@ func (p *Phone) Answer(ctx context.Context, tx, item string) error {
 	return err
 }
 
+// ItemReport is an answer that says no, and that it was not the user who asked; of phones that sign.
+const ItemReport = "report"
+
 // respond posts the answer; a ring without an account is offered to each until one knows it.
 func (p *Phone) respond(ctx context.Context, r Ring, item string) error {
 	err := errors.New("phone: no account for this ring")
@@ -300,6 +303,9 @@ func (p *Phone) respond(ctx context.Context, r Ring, item string) error {
 			if body.Signed, body.Verification, err = a.keys.answer(a, r, item); err != nil {
 				return err
 			}
+		}
+		if item == ItemReport {
+			body.SelectedItem = wire.ItemDeny
 		}
 		err = p.call(ctx, a, wire.ActionResponse, body, nil)
 		var status *StatusError

@@ -1,4 +1,4 @@
-package webpush
+package egress
 
 import (
 	"context"
@@ -7,29 +7,31 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// errPrivate is a connection to an address that is not of the public internet.
-var errPrivate = errors.New("the push service has no public address; push.webpush.allowed_hosts may name it")
+// ErrPrivate is a connection to an address that is not of the public internet.
+var ErrPrivate = errors.New("the host has no public address, and is not among the allowed ones")
 
-// newTransport connects to public addresses and to the allowed hosts alone. The address is looked at when the name was
+// Transport connects to public addresses and to the allowed hosts alone. The address is looked at when the name was
 // resolved and before anything is sent, so that no answer of a name server leads elsewhere. For the same reason the proxy of
 // the environment is not used: it would do the resolving.
-func newTransport(allowed hosts) http.RoundTripper {
+func Transport(allowed Hosts) *http.Transport {
 	free := &net.Dialer{Timeout: 5 * time.Second}
 	guarded := &net.Dialer{Timeout: 5 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)
 		if err != nil || !public(at.Addr()) {
-			return errPrivate
+			return ErrPrivate
 		}
 		return nil
 	}}
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if allowed.has(address) {
+			if allowed.Has(address) {
 				return free.DialContext(ctx, network, address)
 			}
 			return guarded.DialContext(ctx, network, address)
@@ -39,16 +41,17 @@ func newTransport(allowed hosts) http.RoundTripper {
 	}
 }
 
-// hosts are names, each with or without a port, that may be private and speak plain HTTP.
-type hosts []string
+// Hosts are names, each with or without a port, that may be private and speak plain HTTP.
+type Hosts []string
 
-// has tells whether host:port is among them.
-func (h hosts) has(address string) bool {
+// Has tells whether host:port is among them.
+func (h Hosts) Has(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return slices.Contains(h, address) || err == nil && slices.Contains(h, host)
 }
 
-func (h hosts) validate() error {
+// Validate finds names that are empty.
+func (h Hosts) Validate() error {
 	for _, one := range h {
 		if one == "" {
 			return fmt.Errorf("an allowed host is empty")
@@ -57,7 +60,27 @@ func (h hosts) validate() error {
 	return nil
 }
 
-// special are blocks that IsPrivate and its like leave out and that no push service has (RFC 6890 and its registries).
+// Permits says what is wrong with a URL, as far as that shows without asking a name server. The text is for a person.
+func (h Hosts) Permits(u *url.URL) error {
+	host := u.Host
+	if u.Port() == "" {
+		host = net.JoinHostPort(u.Hostname(), map[string]string{"https": "443", "http": "80"}[u.Scheme])
+	}
+	if h.Has(host) && (u.Scheme == "https" || u.Scheme == "http") {
+		return nil
+	}
+	if u.Scheme != "https" {
+		return errors.New("it must be an https URL")
+	}
+	name := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	at, err := netip.ParseAddr(name)
+	if err == nil && !public(at) || name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return errors.New("it must have a public address")
+	}
+	return nil
+}
+
+// special are blocks that IsPrivate and its like leave out and that no service has (RFC 6890 and its registries).
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
