@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -172,22 +171,6 @@ func (s *Store) Kinds() []*Kind {
 // Devices reads a user's devices of all kinds with their facts in one query, the oldest first within a kind.
 func (s *Store) Devices(ctx context.Context, q db.Querier, userID int, confirmedOnly bool) ([]Device, error) {
 	return s.query(ctx, q, "facts", "WHERE user_id = $1 AND (confirmed OR NOT $2) ORDER BY rank, created, pk", userID, confirmedOnly)
-}
-
-// Unproved tells whether somebody who is logged in has devices that were there before, of which this login used none: it may be
-// anybody who knows the password, and must not add another way in (push.md T11). Who adds the first ones is not asked.
-func (s *Store) Unproved(ctx context.Context, run *flows.Run, userID int) (bool, error) {
-	other := func(factor string) bool { return factor != "password" }
-	auth := run.Session.Auth
-	if s.union == "" || run.Session.Actor == nil || slices.ContainsFunc(auth.Factors, other) || slices.ContainsFunc(run.Context.Factors, other) {
-		return false, nil
-	}
-	var owns bool
-	err := run.DB().QueryRow(ctx, `SELECT EXISTS (SELECT FROM (`+s.union+`) a WHERE user_id = $1 AND confirmed AND created < $2)`, userID, auth.At).Scan(&owns)
-	if err != nil {
-		return false, fmt.Errorf("look for authenticator devices: %w", db.Fault(err))
-	}
-	return owns, nil
 }
 
 // all reads everybody's devices, or those of one user if userID is not 0, at most limit, without facts.

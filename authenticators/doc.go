@@ -10,6 +10,7 @@
 //	               ─▶ Method.Select ─▶ the person chose it: send what is to be sent
 //	               ─▶ Method.Answer ─▶ Next, Stay, Deny or Wait
 //
+// Set-up stages stand behind Store.SetUps: a login by the password alone adds no device beside those that were there before it.
 // Kinds share how a set-up under way keeps its secret (Draft) and how devices are served (MountDevices).
 //
 // What only some kinds can is an interface of its own: Ruled heeds what a stage demands of devices, Passwordless finds out

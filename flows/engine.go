@@ -225,7 +225,7 @@ func (e *Engine) ask(ctx context.Context, run *Run, entry *Entry, req Request) (
 // begin calls the stage. A panic is the stage's failure and not the server's.
 func begin(ctx context.Context, run *Run, entry *Entry) (o Outcome, err error) {
 	defer recovered(&err)
-	o, err = entry.Stage.Begin(ctx, run)
+	o, err = around(ctx, run, entry, func() (Outcome, error) { return entry.Stage.Begin(ctx, run) })
 	if err == nil && o.verb != verbShow && o.verb != verbNext && o.verb != verbDeny {
 		err = errors.New("Begin gave an outcome that only Answer may give")
 	}
@@ -234,7 +234,14 @@ func begin(ctx context.Context, run *Run, entry *Entry) (o Outcome, err error) {
 
 func answer(ctx context.Context, run *Run, entry *Entry, a Answer) (o Outcome, err error) {
 	defer recovered(&err)
-	return entry.Stage.Answer(ctx, run, a)
+	return around(ctx, run, entry, func() (Outcome, error) { return entry.Stage.Answer(ctx, run, a) })
+}
+
+func around(ctx context.Context, run *Run, entry *Entry, do func() (Outcome, error)) (Outcome, error) {
+	if entry.Kind.Around == nil {
+		return do()
+	}
+	return entry.Kind.Around(ctx, run, do)
 }
 
 func recovered(err *error) {

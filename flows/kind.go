@@ -60,6 +60,10 @@ type Kind struct {
 	// Ahead, if not nil, foresees from an answer what its stage is going to read; nil: nothing.
 	Ahead func(a Answer, o *event.Origin) Ahead
 
+	// Around, if not nil, stands around each Begin and Answer of the kind's stages, which is do: a rule that they have in common.
+	// It may refuse by an outcome of its own.
+	Around func(ctx context.Context, run *Run, do func() (Outcome, error)) (Outcome, error)
+
 	mount func(*resource.MountedFamily[StageRow])
 }
 

@@ -104,6 +104,9 @@ func (r *Run) Ahead() Ahead {
 // AfterCommit has fn called once all that the run wrote is durable; never, if it is not.
 func (r *Run) AfterCommit(fn func()) { r.after = append(r.after, fn) }
 
+// Started is when the plan was made.
+func (r *Run) Started() time.Time { return r.plan.Started }
+
 // Cookie is the value of a cookie that the browser sent; "" for none.
 func (r *Run) Cookie(name string) string {
 	for _, c := range r.received {

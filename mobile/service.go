@@ -1,7 +1,6 @@
 package mobile
 
 import (
-	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
@@ -21,7 +20,6 @@ import (
 	"countersign/core/secret"
 	"countersign/core/session"
 	"countersign/core/user"
-	"countersign/flows"
 	"countersign/push"
 )
 
@@ -63,9 +61,6 @@ type Options struct {
 	Metrics      prometheus.Registerer // default: none
 	Random       io.Reader
 	Now          func() time.Time
-
-	// Unproved tells whether a user who adds a phone did not prove the factors that they have: authenticators.Store's. nil: never.
-	Unproved func(ctx context.Context, run *flows.Run, user int) (bool, error)
 }
 
 // Service is the server side of the phones.

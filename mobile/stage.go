@@ -173,11 +173,6 @@ func (st *Stage) Begin(ctx context.Context, run *flows.Run) (flows.Outcome, erro
 		if u == nil {
 			return flows.Next(), nil
 		}
-		if s.Unproved != nil {
-			if unproved, err := s.Unproved(ctx, run, u.ID); err != nil || unproved {
-				return flows.Deny("You have another way to confirm that it is you, and did not use it when you logged in. Log out, log in with it, and add the phone then."), err
-			}
-		}
 		if full, err := authenticators.Full(ctx, run, "mobile_devices", u.ID); err != nil || full {
 			return flows.Deny(authenticators.TooMany), err
 		}

@@ -64,6 +64,8 @@ func Kind(t *testing.T, s Suite) {
 		{"enrol", enrol, false},
 		{"enrol nobody", enrolNobody, false},
 		{"enrol twice", enrolTwice, false},
+		{"enrol unproved", enrolUnproved, false},
+		{"enrol within a login", enrolWithin, false},
 		{"verify", verify, false},
 		{"wrong", wrong, false},
 		{"malformed", malformed, len(s.Malformed) == 0},

@@ -43,6 +43,7 @@ func (s Suite) world(t testing.TB) *world {
 	w.Bench = flowtest.New(t, func(b *flowtest.Bench) []*flows.Kind {
 		w.Subject = s.New(t, b)
 		w.store = authenticators.NewStore(w.Kind)
+		w.store.SetUps(w.Stages[0])
 		return append(w.Stages, validate.Kind(w.store, b.Users, b.Keeper), w.after.Kind(marker), flowtest.Kind(finished, flowtest.Script{}))
 	})
 	w.second = w.NewEngine()
@@ -112,7 +113,7 @@ func (w *world) enrol(t testing.TB, u *user.User) (Device, authenticators.Device
 	t.Helper()
 	before := w.devices(t, u)
 	br := w.Browser(setUpFlow)
-	br.LogIn(t, u)
+	br.LogIn(t, u, "password", w.Kind.Class)
 	d := w.Enrol(t, br, br.Get(t).Want(t, w.pages))
 	br.Follow(t).Want(t, flowtest.Component(finished))
 	after := w.devices(t, u)

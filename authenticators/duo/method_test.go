@@ -19,6 +19,7 @@ import (
 
 const validateComponent = "ak-stage-authenticator-validate"
 
+// T11: among all that a kind is put through, the password alone adds no device beside others.
 func TestAuthenticator(t *testing.T) {
 	t.Parallel()
 	authtest.Kind(t, suite())

@@ -21,6 +21,7 @@ import (
 	"countersign/flows/flowtest"
 )
 
+// T11: among all that a kind is put through, the password alone adds no device beside others.
 func TestAuthenticator(t *testing.T) {
 	t.Parallel()
 	s := suite(false)

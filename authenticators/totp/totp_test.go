@@ -20,6 +20,7 @@ import (
 	"countersign/flows/flowtest"
 )
 
+// T11: among all that a kind is put through, the password alone adds no device beside others.
 func TestAuthenticator(t *testing.T) {
 	t.Parallel()
 	for _, digits := range []totp.Digits{totp.Six, totp.Eight} {

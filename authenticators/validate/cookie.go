@@ -56,25 +56,25 @@ func device(o *authenticators.Offer) string {
 	return key(o)
 }
 
-// recentlyValidated tells whether the cookie lets the user pass: signed by us, of this stage and user, not expired,
+// recentlyValidated is the device by which the cookie lets the user pass; nil: it does not. It is signed by us, of this stage and user, not expired,
 // within today's threshold, and for a device that is still theirs and allowed.
-func (s *Stage) recentlyValidated(run *flows.Run, userID int, devices []authenticators.Device) bool {
+func (s *Stage) recentlyValidated(run *flows.Run, userID int, devices []authenticators.Device) *authenticators.Device {
 	raw := run.Cookie(cookieName)
 	if s.threshold <= 0 || raw == "" || userID == 0 {
-		return false
+		return nil
 	}
 	var c claims
 	_, err := jwt.ParseWithClaims(raw, &c, func(*jwt.Token) (any, error) { return s.keys, nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(), jwt.WithTimeFunc(run.Now))
 	if err != nil || c.Stage != s.hex() || c.Subject != s.users.UID(userID) || c.ExpiresAt.After(run.Now().Add(s.threshold)) {
-		return false
+		return nil
 	}
-	for _, d := range devices {
+	for i, d := range devices {
 		if d.Class+"/"+d.UID == c.Device {
-			return true
+			return &devices[i]
 		}
 	}
-	return false
+	return nil
 }
 
 func (s *Stage) hex() string { return strings.ReplaceAll(s.id.String(), "-", "") }

@@ -140,7 +140,8 @@ func (s *Stage) collect(ctx context.Context, run *flows.Run, st *state) (o flows
 	if err != nil {
 		return o, true, err
 	}
-	if s.recentlyValidated(run, userID, devices) {
+	if used := s.recentlyValidated(run, userID, devices); used != nil {
+		authenticators.Remembered(run, *used)
 		return flows.Next(), true, nil
 	}
 	for _, kind := range s.store.Kinds() {

@@ -9,6 +9,7 @@ import (
 	"countersign/flows/flowtest"
 )
 
+// T11: among all that a kind is put through, the password alone adds no device beside others.
 func TestKind(t *testing.T) {
 	t.Parallel()
 	authtest.Kind(t, suite(func(*flowtest.Bench) {}))

@@ -41,19 +41,20 @@ func (s *services) authenticatorKinds() []*authenticators.Kind {
 
 // stageKinds is the list of stage kinds.
 func (s *services) stageKinds() []*flows.Kind {
-	return []*flows.Kind{
+	return append([]*flows.Kind{
 		identification.Kind(s.users),
 		password.Kind(s.users, s.tokens),
 		userlogin.Kind(s.sessions),
 		userlogout.Kind(s.sessions),
 		validate.Kind(s.authenticators, s.users, s.keeper),
+	}, s.authenticators.SetUps(
 		s.mobile.StageKind(),
 		s.totp.StageKind(),
 		s.static.StageKind(),
 		s.webauthn.StageKind(),
 		s.duo.StageKind(),
 		s.sms.StageKind(),
-	}
+	)...)
 }
 
 // sealedColumns is the list of what is stored sealed.

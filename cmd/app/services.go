@@ -98,7 +98,6 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 		MetadataFile: a.config.WebAuthn.MetadataFile, MetadataURL: a.config.WebAuthn.MetadataURL,
 	})
 	s.authenticators = authenticators.NewStore(s.authenticatorKinds()...)
-	s.mobile.Unproved = s.authenticators.Unproved
 	s.stages = s.stageKinds()
 	s.engine = flows.New(flows.Options{Pool: a.pool, Users: s.users, Events: events, Kinds: s.stages, Log: a.log})
 	if err := s.openMail(a); err != nil {

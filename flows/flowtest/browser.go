@@ -203,13 +203,13 @@ func (br *Browser) load(t testing.TB) *session.Session {
 	return sess
 }
 
-// LogIn makes the browser's session a user's, without a flow.
-func (br *Browser) LogIn(t testing.TB, u *user.User) {
+// LogIn makes the browser's session a user's, without a flow, as if by the factors.
+func (br *Browser) LogIn(t testing.TB, u *user.User, factors ...string) {
 	t.Helper()
 	ctx := event.WithOrigin(context.Background(), br.origin(true))
 	sess := br.load(t)
 	err := db.InTx(ctx, br.bench.Direct, func(tx pgx.Tx) error {
-		c, err := br.bench.Sessions.Login(ctx, tx, sess, session.LoginOptions{User: u})
+		c, err := br.bench.Sessions.Login(ctx, tx, sess, session.LoginOptions{User: u, Factors: factors})
 		br.keep([]*http.Cookie{c})
 		return err
 	})
