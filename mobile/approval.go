@@ -226,7 +226,7 @@ func (s *Service) openApproval(ctx context.Context, tx pgx.Tx, o *asking) error 
 	if err != nil {
 		return err
 	}
-	shown := wire.Context{Application: "", Time: now.UTC().Truncate(time.Second)}
+	shown := wire.Context{Time: now.UTC().Truncate(time.Second)}
 	var key *string
 	if o.key != "" {
 		key = &o.key

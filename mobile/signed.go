@@ -52,11 +52,11 @@ func (s *Service) asked(ctx context.Context, token string, tx uuid.UUID) (*asked
 	return a, nil
 }
 
-// check gives what a signed answer says and which key stands for it; calls is the key of the request's proof. Errors: Invalid
-// about signed_answer or user_verification.
-func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (wire.Answer, wire.Use, error) {
-	refuse := func(code, text string, cause error) (wire.Answer, wire.Use, error) {
-		return wire.Answer{}, "", fault.Field("signed_answer", code, text).Wrap(cause)
+// check gives by what a signed answer is authenticated; calls is the key of the request's proof. Errors: Invalid about
+// signed_answer or user_verification.
+func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (credential, error) {
+	refuse := func(code, text string, cause error) (credential, error) {
+		return credential{}, fault.Field("signed_answer", code, text).Wrap(cause)
 	}
 	if r.Signed == "" {
 		return refuse("required", "This phone has to sign its answers.", nil)
@@ -81,7 +81,7 @@ func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (w
 	}
 	if r.Verification != nil {
 		if a.passkey, err = a.keys.asserted(*r.Verification, r.Signed, server); err != nil {
-			return wire.Answer{}, "", err
+			return credential{}, err
 		}
 		use = wire.UseVerification
 	}
@@ -89,7 +89,7 @@ func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (w
 	if answer.Verb == wire.Approve && !a.accepted.suffices(string(use)) {
 		return refuse("user_verification", "This needs the key that checks the phone's owner.", nil)
 	}
-	return answer, use, nil
+	return credential{signed: string(use), key: key.Thumbprint, verb: answer.Verb}, nil
 }
 
 // respondSigned takes the answer of a phone that has keys: its proof is checked, then its signature, then the answer is
@@ -126,14 +126,15 @@ func (s *Service) respondSigned(ctx context.Context, r *api.Request, token strin
 	if a.device != device || a.status != statusWait || !s.Now().Before(a.prompt.Expires) {
 		return fault.Missing()
 	}
-	answer, use, err := a.check(in, by.key, r.BaseURL(), device.String())
+	c, err := a.check(in, by.key, r.BaseURL(), device.String())
 	if err != nil {
 		return s.tellCopied(ctx, device, a.passkey, err)
 	}
 	if err := s.count(ctx, device, a.passkey); err != nil {
 		return err
 	}
-	return s.decide(ctx, token, device, in, credential{signed: string(use), key: wire.KeyNamed(in.Signed), verb: answer.Verb, proof: by.proof, expires: s.proofExpiry()})
+	c.proof, c.expires = by.proof, s.proofExpiry()
+	return s.decide(ctx, token, device, in, c)
 }
 
 // credential is by what an answer is authenticated beside its token.
