@@ -120,13 +120,16 @@ func (s *Service) identify(ctx context.Context, r *api.Request, spend bool, purp
 	if err := c.scan(s.Pool.QueryRow(ctx, callerSQL, c.args(s, spend, purposes)...)); err != nil {
 		return nil, fmt.Errorf("check device token: %w", db.Fault(err))
 	}
-	if err := c.judge(r, spend); err != nil {
-		return nil, err
+	return &c.caller, s.recognise(ctx, r, c, spend)
+}
+
+// recognise judges a caller that was read, and puts a key in force that it uses for the first time. Errors: Denied, Unauthorized.
+func (s *Service) recognise(ctx context.Context, r *api.Request, c *calling, spent bool) error {
+	if err := c.judge(r, spent); err != nil || !c.coming {
+		return err
 	}
-	if c.coming {
-		_, err = s.adopt(ctx, c.device, c.key.Thumbprint)
-	}
-	return &c.caller, err
+	_, err := s.adopt(ctx, c.device, c.key.Thumbprint)
+	return err
 }
 
 // authenticate demands the device token of the device in the path, and uses its proof up. Errors: Denied, Unauthorized,

@@ -51,7 +51,7 @@ func (s *Service) look(ctx context.Context, r *api.Request, c *calling, device u
 	if err := s.Pool.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("list prompts: %w", db.Fault(err))
 	}
-	if err := c.judge(r, spend); err != nil {
+	if err := s.recognise(ctx, r, c, spend); err != nil {
 		return nil, err
 	}
 	return g, c.here(r)

@@ -171,6 +171,28 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// G16: a phone that asks by itself may use its new keys for the first time by asking, and keeps them.
+func TestAskingUsesNewKeys(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	h, err := b.signing(b.user, b.demanding(AcceptVerified), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := h.renewed(true, false)
+	if status, text := h.operate(wire.ActionRotate, h.rotation(next)); status != 204 {
+		t.Fatalf("%d %s", status, text)
+	}
+	if status := next.tries(http.MethodGet, wire.ActionPending, nil); status != http.StatusOK {
+		t.Fatalf("asking with the new keys: %d", status)
+	}
+	b.clock.move(rotationWindow)
+	next.nonce = b.service.nonce(b.clock.now().Unix() / 60)
+	if status, text := next.operate(wire.ActionCheckIn, info()); status != 204 {
+		t.Errorf("the new keys later: %d %s", status, text)
+	}
+}
+
 // T15: whoever has the possession key alone makes himself no owner, and nobody's else's key gets in.
 func TestRotationRefuses(t *testing.T) {
 	t.Parallel()
