@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,6 +59,13 @@ func (w *world) capture(ctx context.Context) (r *recipe, reads []trip, err error
 	return r, reads, nil
 }
 
+// rings counts the places of the raw side's rings, beyond those that the server gives.
+var rings = func() *atomic.Int64 {
+	n := &atomic.Int64{}
+	n.Store(1 << 40)
+	return n
+}()
+
 // cook is one worker's use of a recipe.
 type cook struct {
 	*recipe
@@ -85,7 +93,7 @@ func (k *cook) with(p *person) error {
 }
 
 // fill gives the arguments of a statement; they are good until the next call when reuse is set.
-func (k *cook) fill(from []any, reuse bool) []any {
+func (k *cook) fill(sql string, from []any, reuse bool) []any {
 	var out []any
 	if reuse {
 		out = k.args[:0]
@@ -97,6 +105,10 @@ func (k *cook) fill(from []any, reuse bool) []any {
 		case int:
 			if v == k.of.user {
 				a = k.p.user
+			}
+		case int64: // a ring's place among its user's, which none has twice
+			if strings.HasPrefix(sql, "INSERT INTO mobile_transactions") {
+				a = rings.Add(1)
 			}
 		case time.Time:
 			a = v.Add(k.back)
@@ -158,14 +170,14 @@ func (k *cook) unit(ctx context.Context, conn *pgx.Conn, p *person) error {
 	}
 	for _, t := range k.trips {
 		if len(t) == 1 {
-			if _, err := conn.Exec(ctx, t[0].sql, k.fill(t[0].args, true)...); err != nil {
+			if _, err := conn.Exec(ctx, t[0].sql, k.fill(t[0].sql, t[0].args, true)...); err != nil {
 				return err
 			}
 			continue
 		}
 		b := &pgx.Batch{}
 		for _, s := range t {
-			b.Queue(s.sql, k.fill(s.args, false)...)
+			b.Queue(s.sql, k.fill(s.sql, s.args, false)...)
 		}
 		if err := conn.SendBatch(ctx, b).Close(); err != nil {
 			return err
