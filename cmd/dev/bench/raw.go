@@ -52,19 +52,17 @@ func (w *world) capture(ctx context.Context) (r *recipe, reads []trip, err error
 			reads = append(reads, t)
 		}
 	}
-	err = w.admin.QueryRow(ctx, `SELECT tx_id FROM mobile_transactions WHERE device = $1 AND status = 'accept'`, p.device).Scan(&r.tx)
+	err = w.admin.QueryRow(ctx, `SELECT tx_id FROM mobile_transactions WHERE device = $1 AND status = 'accept' ORDER BY created DESC LIMIT 1`, p.device).Scan(&r.tx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the recorded prompt: %w", err)
 	}
 	return r, reads, nil
 }
 
-// rings counts the places of the raw side's rings, beyond those that the server gives.
-var rings = func() *atomic.Int64 {
-	n := &atomic.Int64{}
-	n.Store(1 << 40)
-	return n
-}()
+// rings counts the places of the raw side's rings, apart from those that the server gives after them.
+var rings atomic.Int64
+
+const ringStep = 1 << 20
 
 // cook is one worker's use of a recipe.
 type cook struct {
@@ -108,7 +106,7 @@ func (k *cook) fill(sql string, from []any, reuse bool) []any {
 			}
 		case int64: // a ring's place among its user's, which none has twice
 			if strings.HasPrefix(sql, "INSERT INTO mobile_transactions") {
-				a = rings.Add(1)
+				a = rings.Add(ringStep)
 			}
 		case time.Time:
 			a = v.Add(k.back)

@@ -224,6 +224,14 @@ func (w *world) populate(ctx context.Context) error {
 			{"mobile_tokens", []string{"token_hash", "device", "purpose"}, func(p *person) []any {
 				return []any{p.hash, p.device, "device"}
 			}},
+			// They have logged in from here before: else they are strangers, of whom a server asks few phones at a time.
+			{"mobile_transactions", []string{"tx_id", "device", "user_id", "source", "status", "mode", "items", "correct", "context", "node", "created", "expires", "ring"},
+				func(p *person) []any {
+					return []any{
+						uuid.New(), p.device, p.user, "127.0.0.1", "accept", string(wire.NumberMatching3), []string{}, "", wire.Context{}, uuid.New(),
+						time.Now().Add(-time.Hour), time.Now().Add(-time.Hour), int64(1),
+					}
+				}},
 		} {
 			_, err := tx.CopyFrom(ctx, pgx.Identifier{t.table}, t.columns, pgx.CopyFromSlice(len(w.people), func(i int) ([]any, error) { return t.row(w.people[i]), nil }))
 			if err != nil {
