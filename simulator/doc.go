@@ -9,6 +9,10 @@
 //	                    └──────────▶ fcm (the double) ── delivery ───┘
 //
 //	fcm      a double of Firebase Cloud Messaging HTTP v1 with faults on command
+//	webpush  a double of a Web Push service, for browsers and UnifiedPush
+//	apns     a double of Apple's push service
+//	inbox    what the last two have in common: addresses, faults, history
+//	control  how all doubles are steered over HTTP
 //	phone    a phone: enrols from a QR payload, rings, fetches, answers by a Behaviour or by hand
 //	maker    the maker of the phones: attests their keys, well or with a fault
 //	page     the phone as a web page, for a person

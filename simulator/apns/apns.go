@@ -21,6 +21,7 @@ import (
 
 	"countersign/mobile/wire"
 	"countersign/simulator/clock"
+	"countersign/simulator/control"
 	"countersign/simulator/fcm"
 	"countersign/simulator/inbox"
 )
@@ -120,7 +121,7 @@ func (d *Double) push(w http.ResponseWriter, r *http.Request) {
 		d.Note(record)
 		w.Header().Set("Apns-Id", rand.Text())
 		if status != http.StatusOK {
-			inbox.WriteJSON(w, status, map[string]string{"reason": reason})
+			control.Write(w, status, map[string]string{"reason": reason})
 		}
 	}
 	fault := d.Next()

@@ -1,19 +1,13 @@
 package fcm
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
-)
 
-const (
-	maxControlBody = 1 << 20
-	pingEvery      = 15 * time.Second // keeps proxies from closing an idle event stream
+	"countersign/simulator/control"
 )
 
 // control mounts what steers the double over HTTP and the page that lists it.
@@ -23,7 +17,7 @@ func (d *Double) control() {
 		handle         http.HandlerFunc
 	}{
 		{"GET /-/health", "200 while the double runs", func(w http.ResponseWriter, _ *http.Request) {
-			writeJSON(w, http.StatusOK, map[string]string{"status": "ok", "project": d.o.Project})
+			control.Write(w, http.StatusOK, map[string]string{"status": "ok", "project": d.o.Project})
 		}},
 		{"GET /-/service-account", "the service account's JSON key file, for the server under test", d.serviceAccount},
 		{"POST /-/addresses", `{"address": ""} registers an address, a fresh one if empty → 201 {"address"}`, d.postAddress},
@@ -38,7 +32,7 @@ func (d *Double) control() {
 			d.mu.Lock()
 			c := d.conditions
 			d.mu.Unlock()
-			writeJSON(w, http.StatusOK, c)
+			control.Write(w, http.StatusOK, c)
 		}},
 		{"GET /-/history", "?address=&after=&limit= → {\"records\": [...]}, oldest first", d.getHistory},
 		{"POST /-/tokens/revoke", "makes the bearer tokens issued so far worthless", func(w http.ResponseWriter, _ *http.Request) {
@@ -55,18 +49,13 @@ func (d *Double) control() {
 		"SENDER_ID_MISMATCH QUOTA_EXCEEDED UNAVAILABLE INTERNAL THIRD_PARTY_AUTH_ERROR UNAUTHENTICATED\n" +
 		"PERMISSION_DENIED RESET HANG.\n\nPOST /token\nPOST /v1/projects/" + d.o.Project + "/messages:send\n")
 	for _, r := range routes {
-		d.mux.HandleFunc(r.pattern, sameSite(r.handle))
+		d.mux.HandleFunc(r.pattern, control.SameSite(r.handle))
 		fmt.Fprintf(&page, "%s\n    %s\n", r.pattern, r.about)
 	}
 	d.mux.HandleFunc("GET /-/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, page.String())
 	})
-}
-
-// sameSite keeps web pages that a browser on this machine has open from steering the double.
-func sameSite(next http.HandlerFunc) http.HandlerFunc {
-	return http.NewCrossOriginProtection().Handler(next).ServeHTTP
 }
 
 func (d *Double) serviceAccount(w http.ResponseWriter, r *http.Request) {
@@ -76,7 +65,7 @@ func (d *Double) serviceAccount(w http.ResponseWriter, r *http.Request) {
 	}
 	text, err := d.ServiceAccount(scheme + r.Host)
 	if err != nil {
-		controlError(w, http.StatusInternalServerError, err)
+		control.Fail(w, http.StatusInternalServerError, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -87,24 +76,24 @@ func (d *Double) postAddress(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Address string `json:"address"`
 	}
-	if !readControl(w, r, &in) {
+	if !control.Read(w, r, &in) {
 		return
 	}
 	address, err := d.Register(r.Context(), in.Address)
 	if err != nil {
-		controlError(w, http.StatusBadRequest, err)
+		control.Fail(w, http.StatusBadRequest, err)
 		return
 	}
-	writeJSON(w, http.StatusCreated, map[string]string{"address": address})
+	control.Write(w, http.StatusCreated, map[string]string{"address": address})
 }
 
 func (d *Double) putScript(w http.ResponseWriter, r *http.Request) {
 	var s Script
-	if !readControl(w, r, &s) {
+	if !control.Read(w, r, &s) {
 		return
 	}
 	if err := d.SetScript(r.PathValue("address"), s); err != nil {
-		controlError(w, http.StatusBadRequest, err)
+		control.Fail(w, http.StatusBadRequest, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -112,11 +101,11 @@ func (d *Double) putScript(w http.ResponseWriter, r *http.Request) {
 
 func (d *Double) putConditions(w http.ResponseWriter, r *http.Request) {
 	var c Conditions
-	if !readControl(w, r, &c) {
+	if !control.Read(w, r, &c) {
 		return
 	}
 	if err := d.SetConditions(c); err != nil {
-		controlError(w, http.StatusBadRequest, err)
+		control.Fail(w, http.StatusBadRequest, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -132,60 +121,18 @@ func (d *Double) getHistory(w http.ResponseWriter, r *http.Request) {
 		f.Limit, err = strconv.Atoi(text)
 	}
 	if err != nil {
-		controlError(w, http.StatusBadRequest, err)
+		control.Fail(w, http.StatusBadRequest, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"records": d.History(f)})
+	control.Write(w, http.StatusOK, map[string]any{"records": d.History(f)})
 }
 
 // stream sends a phone's messages as server-sent events until either side leaves.
 func (d *Double) stream(w http.ResponseWriter, r *http.Request) {
 	messages, err := d.Subscribe(r.Context(), r.PathValue("address"))
 	if err != nil {
-		controlError(w, http.StatusBadRequest, err)
+		control.Fail(w, http.StatusBadRequest, err)
 		return
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	flush := http.NewResponseController(w)
-	_, _ = io.WriteString(w, ": connected\n\n")
-	_ = flush.Flush()
-	for {
-		ping, stop := d.o.Clock.After(pingEvery)
-		select {
-		case m, open := <-messages:
-			stop()
-			if !open {
-				return
-			}
-			text, err := json.Marshal(m)
-			if err != nil {
-				return
-			}
-			if _, err := fmt.Fprintf(w, "event: message\ndata: %s\n\n", text); err != nil {
-				return
-			}
-		case <-ping:
-			if _, err := io.WriteString(w, ": ping\n\n"); err != nil {
-				return
-			}
-		}
-		if err := flush.Flush(); err != nil {
-			return
-		}
-	}
-}
-
-func readControl(w http.ResponseWriter, r *http.Request, into any) bool {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlBody))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		controlError(w, http.StatusBadRequest, err)
-		return false
-	}
-	return true
-}
-
-func controlError(w http.ResponseWriter, status int, err error) {
-	writeJSON(w, status, map[string]string{"error": err.Error()})
+	control.Stream(w, d.o.Clock, messages)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"countersign/simulator/clock"
+	"countersign/simulator/control"
 	"countersign/simulator/leak"
 )
 
@@ -135,7 +136,7 @@ func (d *Double) token(w http.ResponseWriter, r *http.Request) {
 // messages answers POST /v1/projects/{project}/messages:send.
 func (d *Double) messages(w http.ResponseWriter, r *http.Request) {
 	if r.PathValue("method") != "messages:send" {
-		writeJSON(w, http.StatusNotFound, map[string]any{"error": map[string]any{"code": 404, "message": "Method not found.", "status": "NOT_FOUND"}})
+		control.Write(w, http.StatusNotFound, map[string]any{"error": map[string]any{"code": 404, "message": "Method not found.", "status": "NOT_FOUND"}})
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -154,7 +155,7 @@ func (d *Double) messages(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.deliver(v)
-	writeJSON(w, http.StatusOK, map[string]string{"name": v.record.Name})
+	control.Write(w, http.StatusOK, map[string]string{"name": v.record.Name})
 }
 
 // verdict is what is to happen with a send; the record is still private to the request.
@@ -323,11 +324,4 @@ func (d *Double) wait(ctx context.Context, t time.Duration) bool {
 	case <-d.closed:
 	}
 	return false
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	w.WriteHeader(status)
-	// A failed write means that the client has gone: there is nobody to tell.
-	_ = json.NewEncoder(w).Encode(body)
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"countersign/simulator/control"
 )
 
 // Code names an outcome that a send can be told to have.
@@ -238,5 +240,5 @@ func (f *refusal) write(w http.ResponseWriter) {
 		seconds := int64((f.retryAfter + time.Second - 1) / time.Second)
 		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
-	writeJSON(w, r.http, body)
+	control.Write(w, r.http, body)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"countersign/simulator/clock"
+	"countersign/simulator/control"
 )
 
 const (
@@ -135,13 +136,13 @@ func (a *authority) token(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{
+	control.Write(w, http.StatusOK, map[string]any{
 		"access_token": token, "expires_in": int(a.life / time.Second), "token_type": "Bearer",
 	})
 }
 
 func tokenError(w http.ResponseWriter, code, description string) {
-	writeJSON(w, http.StatusBadRequest, map[string]string{"error": code, "error_description": description})
+	control.Write(w, http.StatusBadRequest, map[string]string{"error": code, "error_description": description})
 }
 
 var errScope = errors.New("scope does not allow sending")

@@ -1,17 +1,11 @@
 package inbox
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
-)
 
-const (
-	maxControlBody = 1 << 20
-	pingEvery      = 15 * time.Second // keeps proxies from closing an idle event stream
+	"countersign/simulator/control"
 )
 
 // Control mounts what steers a double over HTTP, below /-/. It has no login: bind the double to the loopback interface.
@@ -24,23 +18,20 @@ const (
 //	GET    /-/addresses/{address}/messages   what a phone gets, as an event stream
 //	POST   /-/reset                     forgets history, faults and stored messages
 func (b *Box) Control(mux *http.ServeMux) {
-	handle := func(pattern string, h http.HandlerFunc) {
-		// Pages that a browser on this machine has open must not steer the double.
-		mux.Handle(pattern, http.NewCrossOriginProtection().Handler(h))
-	}
+	handle := func(pattern string, h http.HandlerFunc) { mux.HandleFunc(pattern, control.SameSite(h)) }
 	handle("GET /-/history", func(w http.ResponseWriter, _ *http.Request) {
-		WriteJSON(w, http.StatusOK, map[string]any{"records": b.History()})
+		control.Write(w, http.StatusOK, map[string]any{"records": b.History()})
 	})
 	handle("POST /-/faults", func(w http.ResponseWriter, r *http.Request) {
 		var in struct{ Faults []Fault }
-		if ReadJSON(w, r, &in) {
+		if control.Read(w, r, &in) {
 			b.Fail(in.Faults...)
 			w.WriteHeader(http.StatusNoContent)
 		}
 	})
 	handle("PUT /-/fault", func(w http.ResponseWriter, r *http.Request) {
 		var in Fault
-		if ReadJSON(w, r, &in) {
+		if control.Read(w, r, &in) {
 			if in == (Fault{}) {
 				b.FailAlways(nil)
 			} else {
@@ -51,7 +42,7 @@ func (b *Box) Control(mux *http.ServeMux) {
 	})
 	handle("POST /-/forbidden", func(w http.ResponseWriter, r *http.Request) {
 		var in struct{ Texts []string }
-		if ReadJSON(w, r, &in) {
+		if control.Read(w, r, &in) {
 			b.Forbid(in.Texts...)
 			w.WriteHeader(http.StatusNoContent)
 		}
@@ -71,56 +62,10 @@ func (b *Box) Control(mux *http.ServeMux) {
 func (b *Box) stream(w http.ResponseWriter, r *http.Request) {
 	messages, err := b.Subscribe(r.Context(), r.PathValue("address"))
 	if err != nil {
-		WriteJSON(w, http.StatusNotFound, map[string]string{"error": err.Error()})
+		control.Fail(w, http.StatusNotFound, err)
 		return
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	flush := http.NewResponseController(w)
-	_, _ = io.WriteString(w, ": connected\n\n")
-	_ = flush.Flush()
-	for {
-		ping, stop := b.clock.After(pingEvery)
-		select {
-		case m, open := <-messages:
-			stop()
-			if !open {
-				return
-			}
-			text, err := json.Marshal(m)
-			if err != nil {
-				return
-			}
-			if _, err := fmt.Fprintf(w, "event: message\ndata: %s\n\n", text); err != nil {
-				return
-			}
-		case <-ping:
-			if _, err := io.WriteString(w, ": ping\n\n"); err != nil {
-				return
-			}
-		}
-		if err := flush.Flush(); err != nil {
-			return
-		}
-	}
-}
-
-// ReadJSON reads a control's body; false when it was bad and answered so.
-func ReadJSON(w http.ResponseWriter, r *http.Request, into any) bool {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlBody))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		WriteJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
-		return false
-	}
-	return true
-}
-
-// WriteJSON answers with a body.
-func WriteJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // where that fails nobody is there to be told
+	control.Stream(w, b.clock, messages)
 }
 
 // Meet gives the answer of a fault, and reports whether the send ends with it; Lose does not end it.

@@ -24,6 +24,7 @@ import (
 
 	"countersign/mobile/wire"
 	"countersign/simulator/clock"
+	"countersign/simulator/control"
 	"countersign/simulator/fcm"
 	"countersign/simulator/inbox"
 )
@@ -126,7 +127,7 @@ func (d *Double) postSubscription(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Key string `json:"application_server_key"`
 	}
-	if !inbox.ReadJSON(w, r, &in) {
+	if !control.Read(w, r, &in) {
 		return
 	}
 	d.mu.Lock()
@@ -140,10 +141,10 @@ func (d *Double) postSubscription(w http.ResponseWriter, r *http.Request) {
 	d.mu.Unlock()
 	s, err := d.NewSubscription(in.Key)
 	if err != nil {
-		inbox.WriteJSON(w, http.StatusInternalServerError, map[string]string{"error": err.Error()})
+		control.Fail(w, http.StatusInternalServerError, err)
 		return
 	}
-	inbox.WriteJSON(w, http.StatusCreated, s)
+	control.Write(w, http.StatusCreated, s)
 }
 
 // ID is the name by which the controls know a subscription: the last part of its endpoint.
