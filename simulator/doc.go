@@ -18,6 +18,7 @@
 //	page     the phone as a web page, for a person
 //	browser  the login side: walks the flow executor with a cookie jar
 //	load     many phones and browsers at a fixed arrival rate, with percentiles
+//	admin    the server under an administrator's token: makes people and removes them
 //	clock    wall and virtual time
 //	cli      the commands of cmd/simulator
 package simulator

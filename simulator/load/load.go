@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"countersign/simulator/admin"
 	"countersign/simulator/browser"
 	"countersign/simulator/clock"
 	"countersign/simulator/phone"
@@ -149,7 +150,7 @@ func (o *Options) complete() error {
 // run is the state of one Run.
 type run struct {
 	o         Options
-	admin     admin
+	admin     admin.API
 	transport *http.Transport
 	people    []*person
 	meter     meter
@@ -170,7 +171,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	defer transport.CloseIdleConnections()
 	r := &run{
 		o: o, transport: transport, meter: newMeter(), report: newReport(o),
-		admin: admin{o.Base, o.Token, &http.Client{Transport: transport, Timeout: callLimit}},
+		admin: admin.API{Base: o.Base, Token: o.Token, HTTP: &http.Client{Transport: transport, Timeout: callLimit}},
 	}
 	began := o.Clock.Now()
 	err := r.provision(ctx)

@@ -1,14 +1,9 @@
 package load
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -18,10 +13,7 @@ import (
 	"countersign/simulator/phone"
 )
 
-const (
-	provisioners = 8
-	maxReply     = 1 << 20
-)
+const provisioners = 8
 
 // person is a user with a phone.
 type person struct {
@@ -57,82 +49,6 @@ func (p *person) behave(ctx context.Context, ph *phone.Phone, r phone.Ring) (str
 	return item, err
 }
 
-// admin is the server's API under an administrator's token.
-type admin struct {
-	base, token string
-	http        *http.Client
-}
-
-func (a admin) call(ctx context.Context, method, path string, body, into any) (int, error) {
-	var reader io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return 0, err
-		}
-		reader = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, a.base+"api/v3"+path, reader)
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Authorization", "Bearer "+a.token)
-	req.Header.Set("Content-Type", "application/json")
-	res, err := a.http.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxReply))
-	if err != nil {
-		return res.StatusCode, err
-	}
-	if res.StatusCode > 299 {
-		return res.StatusCode, fmt.Errorf("%s %s: %s: %.200s", method, path, res.Status, bytes.TrimSpace(text))
-	}
-	if into == nil {
-		return res.StatusCode, nil
-	}
-	return res.StatusCode, json.Unmarshal(text, into)
-}
-
-func userPath(id int, action string) string {
-	return "/core/users/" + strconv.Itoa(id) + "/" + action
-}
-
-// create makes a user afresh: one of the same name, left over from a run before, goes first.
-func (a admin) create(ctx context.Context, name, secret string) (int, error) {
-	var made struct {
-		PK int `json:"pk"`
-	}
-	body := map[string]any{"username": name, "name": name, "path": "simulator"}
-	status, err := a.call(ctx, http.MethodPost, "/core/users/", body, &made)
-	if status == http.StatusBadRequest {
-		var found struct {
-			Results []struct {
-				PK int `json:"pk"`
-			} `json:"results"`
-		}
-		if _, lookup := a.call(ctx, http.MethodGet, "/core/users/?username="+url.QueryEscape(name), nil, &found); lookup != nil || len(found.Results) != 1 {
-			return 0, err
-		}
-		if err := a.remove(ctx, found.Results[0].PK); err != nil {
-			return 0, err
-		}
-		_, err = a.call(ctx, http.MethodPost, "/core/users/", body, &made)
-	}
-	if err != nil {
-		return 0, err
-	}
-	_, err = a.call(ctx, http.MethodPost, userPath(made.PK, "set_password/"), map[string]string{"password": secret}, nil)
-	return made.PK, err
-}
-
-func (a admin) remove(ctx context.Context, id int) error {
-	_, err := a.call(ctx, http.MethodDelete, userPath(id, ""), nil, nil)
-	return err
-}
-
 // provision makes the run's people, each with an enrolled phone. On an error the phones made so far
 // are in r.people and still to be closed.
 func (r *run) provision(ctx context.Context) error {
@@ -161,7 +77,7 @@ func (r *run) provision(ctx context.Context) error {
 }
 
 func (r *run) enrol(ctx context.Context, p *person) error {
-	id, err := r.admin.create(ctx, p.name, p.secret)
+	id, err := r.admin.Create(ctx, p.name, p.secret)
 	p.id = id
 	if err != nil {
 		return err
@@ -197,7 +113,7 @@ func (r *run) leave(ctx context.Context) error {
 			if p.id == 0 || r.o.Keep {
 				return nil
 			}
-			return r.admin.remove(ctx, p.id)
+			return r.admin.Remove(ctx, p.id)
 		})
 	}
 	if err := group.Wait(); err != nil {

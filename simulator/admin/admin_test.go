@@ -1,0 +1,35 @@
+package admin_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"countersign/simulator/admin"
+	"countersign/simulator/servertest"
+)
+
+func TestPeopleComeAfreshAndGo(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, servertest.Options{})
+	api := admin.API{Base: s.URL, Token: servertest.AdminToken, HTTP: http.DefaultClient}
+	first, err := api.Create(t.Context(), "ada", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := api.Create(t.Context(), "ada", "secret")
+	if err != nil || second == first || s.Users() != 1 {
+		t.Fatalf("user %d after user %d, %d in all: %v", second, first, s.Users(), err)
+	}
+	if err := api.Remove(t.Context(), second); err != nil || s.Users() != 0 {
+		t.Errorf("%v, %d users are left", err, s.Users())
+	}
+	var status *admin.StatusError
+	if err := api.Remove(t.Context(), second); !errors.As(err, &status) || status.Status != http.StatusNotFound {
+		t.Errorf("a user who is gone: %v", err)
+	}
+	api.Token = "guess"
+	if _, err := api.Create(t.Context(), "bob", "secret"); !errors.As(err, &status) || status.Status != http.StatusForbidden {
+		t.Errorf("a wrong token: %v", err)
+	}
+}
