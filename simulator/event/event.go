@@ -133,6 +133,9 @@ type Header struct {
 	Started  time.Time       `json:"started"`          // a fixed time under the virtual clock
 	Version  string          `json:"version,omitempty"`
 	Phones   int             `json:"phones"`
+	Logins   int             `json:"logins,omitempty"`  // that will be due; 0: as many as the time gives
+	Lasts    Millis          `json:"lasts,omitempty"`   // for how long logins will be due; 0: unknown
+	Command  string          `json:"command,omitempty"` // that runs it again, with its seed
 	Spec     json.RawMessage `json:"spec,omitempty"` // the scenario as it was resolved
 }
 
