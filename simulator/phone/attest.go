@@ -15,11 +15,11 @@ func (p *Phone) attest(k *keys, a Account, brought *wire.EnrollmentKeys) error {
 		return nil
 	}
 	challenge := wire.AttestationChallenge(a.Device, a.token)
-	both := []*wire.Signer{k.possession}
+	both := []*signer{k.possession}
 	if k.verification != nil {
 		both = append(both, k.verification)
 	}
-	if p.o.Info.Platform == wire.IOS {
+	if p.Info().Platform == wire.IOS {
 		thumbprints := make([]string, len(both))
 		for i, s := range both {
 			thumbprints[i] = s.Thumbprint

@@ -80,17 +80,105 @@ func Deny(context.Context, *Phone, Ring) (string, error) { return wire.ItemDeny,
 // Ignore lets the phone ring.
 func Ignore(context.Context, *Phone, Ring) (string, error) { return "", nil }
 
+// Report taps "no", and says that it was somebody else who asked. A phone without keys can only say no.
+func Report(context.Context, *Phone, Ring) (string, error) { return ItemReport, nil }
+
 // Delay waits on the phone's clock before it acts as next.
 func Delay(d time.Duration, next Behaviour) Behaviour {
 	return func(ctx context.Context, p *Phone, r Ring) (string, error) {
-		over, stop := p.o.Clock.After(d)
-		defer stop()
-		select {
-		case <-over:
-			return next(ctx, p, r)
-		case <-ctx.Done():
-			return "", ctx.Err()
+		if err := p.pause(ctx, d); err != nil {
+			return "", err
 		}
+		return next(ctx, p, r)
+	}
+}
+
+// Late decides as next at once, and sends the answer d after the ring's end; on a stock phone, which does not know the end, d after it
+// came.
+func Late(d time.Duration, next Behaviour) Behaviour {
+	return func(ctx context.Context, p *Phone, r Ring) (string, error) {
+		item, err := next(ctx, p, r)
+		if err != nil || item == "" {
+			return "", err
+		}
+		wait := d
+		if end := r.ends(); !end.IsZero() {
+			wait += end.Sub(p.o.Clock.Now())
+		}
+		if err := p.pause(ctx, wait); err != nil {
+			return "", err
+		}
+		p.act(func(ctx context.Context) error { return p.Answer(ctx, r.TxID, item) })
+		return "", nil
+	}
+}
+
+// DoubleAnswer sends the answer of next in two requests at a time, as an app does that retries too soon.
+func DoubleAnswer(next Behaviour) Behaviour {
+	return func(ctx context.Context, p *Phone, r Ring) (string, error) {
+		item, err := next(ctx, p, r)
+		if err == nil && item != "" {
+			p.act(func(ctx context.Context) error { return p.answerTwice(ctx, r.TxID, item) })
+		}
+		return "", err
+	}
+}
+
+// OtherDevice has another device send the answer of next: an account of the phone other, or of this one for nil, which signs it in its
+// own name. Without such an account the answer goes to the address of a device that is nobody's. The ring goes on.
+func OtherDevice(other *Phone, next Behaviour) Behaviour {
+	return func(ctx context.Context, p *Phone, r Ring) (string, error) {
+		item, err := next(ctx, p, r)
+		if err != nil || item == "" {
+			return "", err
+		}
+		from := other
+		if from == nil {
+			from = p
+		}
+		a, found := from.other(r.Device)
+		if !found {
+			if a, found = p.accountOf(r); !found {
+				return "", errNoAccount
+			}
+		}
+		out, err := a.prepare(r, item)
+		if err != nil {
+			return "", err
+		}
+		if a.Device == r.Device {
+			if out.Device, err = p.stranger(); err != nil {
+				return "", err
+			}
+		}
+		p.act(func(ctx context.Context) error {
+			return p.step(StepAnswered, r.TxID, out.Device, func() error { return from.deliver(ctx, out) })
+		})
+		return "", nil
+	}
+}
+
+// Replay answers the first ring as next does, and every later one by that answer.
+func Replay(next Behaviour) Behaviour {
+	var mu sync.Mutex
+	var first string // its tx_id
+	return func(ctx context.Context, p *Phone, r Ring) (string, error) {
+		mu.Lock()
+		tx := first
+		mu.Unlock()
+		if tx != "" {
+			earlier, _ := p.Sent(tx)
+			p.act(func(ctx context.Context) error { return p.Forge(ctx, r.TxID, earlier.SelectedItem, Replayed(earlier)) })
+			return "", nil
+		}
+		item, err := next(ctx, p, r)
+		if err != nil || item == "" {
+			return "", err
+		}
+		mu.Lock()
+		first = r.TxID
+		mu.Unlock()
+		return item, nil
 	}
 }
 
@@ -175,8 +263,8 @@ func (s *Screen) Shown(device string) string {
 // read waits until the page shows one of the ring's items, or the ring's time is over.
 func (s *Screen) read(ctx context.Context, p *Phone, r Ring) (string, error) {
 	var over <-chan time.Time
-	if !r.Expires.IsZero() {
-		c, stop := p.o.Clock.After(r.Expires.Sub(p.o.Clock.Now()))
+	if end := r.ends(); !end.IsZero() {
+		c, stop := p.o.Clock.After(end.Sub(p.o.Clock.Now()))
 		defer stop()
 		over = c
 	}

@@ -57,6 +57,11 @@ func (p *Phone) Call(ctx context.Context, a Account, method, action string, body
 
 // send is one try. stale says that the proof needs the nonce that came with the reply.
 func (p *Phone) send(ctx context.Context, a Account, method, action string, body []byte) (status int, reply []byte, stale bool, err error) {
+	ctx, done, err := p.online(ctx)
+	if err != nil {
+		return 0, nil, false, err
+	}
+	defer done()
 	req, err := http.NewRequestWithContext(ctx, method, a.Server+wire.Path(a.Device, action), bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, false, err
@@ -104,6 +109,11 @@ func (p *Phone) redeem(ctx context.Context, server, code string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
+	ctx, done, err := p.online(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, server+wire.RedeemPath, bytes.NewReader(text))
 	if err != nil {
 		return nil, err

@@ -14,4 +14,11 @@
 //
 // A phone never learns whether the number that was tapped was the right one: that is the browser's to show. Where a number is
 // typed it does, and rings on while there are tries left; where it shows a code (Ring.Code), the browser's side types it.
+//
+// [Behaviours] names what persons and phones do, for scenarios; [Phone.Play] has a phone do it. Around that,
+// [Phone.SetNetwork], [Phone.SetSaver], [Phone.Kill], [Phone.LoseKeys] and Options.Skew are what befalls a phone, and a
+// [Malice] is what an attacker makes of its answer.
+//
+// A run can be repeated: names, keys and signatures follow from Options.Rand, and time is that of Options.Clock. Only
+// the ids of proofs, which no behaviour sees, are drawn by mobile/wire itself.
 package phone

@@ -2,10 +2,12 @@ package phone
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,23 +18,25 @@ import (
 
 // keys are those of one account. A real phone keeps the private ones in its hardware.
 type keys struct {
-	possession, verification *wire.Signer        // verification may be nil
+	possession, verification *signer             // verification may be nil
 	passkey                  *wire.Authenticator // in place of verification
 	server                   wire.Key            // by which the phone knows its server
+	random                   io.Reader           // of further keys
 
 	mu    sync.Mutex
 	nonce string // the server's last
+	lost  bool   // the keys are out of reach: nothing can be proved or signed
 }
 
 // newKeys makes what the options ask for, for the server with that base URL.
 func newKeys(o Options, server string) (*keys, error) {
-	k := &keys{}
+	k := &keys{random: o.Rand}
 	var err error
-	if k.possession, err = newSigner(); err != nil || !o.Verifies {
+	if k.possession, err = newSigner(o.Rand); err != nil || !o.Verifies {
 		return k, err
 	}
-	if k.verification, err = newSigner(); err == nil && o.Passkey {
-		k.passkey, k.verification = &wire.Authenticator{Signer: k.verification, Site: wire.SiteOf(server)}, nil
+	if k.verification, err = newSigner(o.Rand); err == nil && o.Passkey {
+		k.passkey, k.verification = &wire.Authenticator{Signer: k.verification.Signer, Site: wire.SiteOf(server)}, nil
 	}
 	return k, err
 }
@@ -49,20 +53,52 @@ func (k *keys) fingerprint(device, token, salt string) (string, error) {
 	return b.Fingerprint()
 }
 
-func newSigner() (*wire.Signer, error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
+// signer is a key with its private half, for what no key in hardware would sign.
+type signer struct {
+	*wire.Signer
+	private steady
+}
+
+// steady is a key whose signatures follow from what is signed (RFC 6979), so that a run can be repeated.
+type steady struct{ *ecdsa.PrivateKey }
+
+// Sign takes no randomness.
+func (k steady) Sign(_ io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+	return k.PrivateKey.Sign(nil, digest, o)
+}
+
+// newSigner makes a key of the randomness that it is given, and of nothing else: ecdsa.GenerateKey takes its own.
+func newSigner(random io.Reader) (*signer, error) {
+	for range maxDraws {
+		scalar := make([]byte, 32)
+		if _, err := io.ReadFull(random, scalar); err != nil {
+			return nil, fmt.Errorf("make key: %w", err)
+		}
+		private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar)
+		if err != nil { // no number below the order of the curve, which hardly ever happens
+			continue
+		}
+		signs, err := wire.NewSigner(steady{private})
+		return &signer{signs, steady{private}}, err
 	}
-	return wire.NewSigner(private)
+	return nil, errors.New("make key: the randomness gives none")
+}
+
+const maxDraws = 100
+
+// gone tells whether the keys are out of reach.
+func (k *keys) gone() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lost
 }
 
 // prove adds the proof of the possession key to a request, with the token bound to it once there is one.
 func (k *keys) prove(r *http.Request, action string, body []byte, token string, now time.Time) error {
-	k.mu.Lock()
-	nonce := k.nonce
-	k.mu.Unlock()
-	proof, err := k.possession.Prove(wire.Request{Method: r.Method, URL: r.URL.String(), Body: body, Token: token}, nonce, now)
+	if k.gone() { // the app that came back from a backup still has its token
+		return nil
+	}
+	proof, err := k.possession.Prove(wire.Request{Method: r.Method, URL: r.URL.String(), Body: body, Token: token}, k.lastNonce(), now)
 	if err != nil {
 		return err
 	}
@@ -85,31 +121,9 @@ func (k *keys) remember(res *http.Response) (stale bool) {
 	return res.StatusCode == http.StatusUnauthorized && strings.Contains(res.Header.Get("WWW-Authenticate"), "use_dpop_nonce")
 }
 
-// answer signs what the person chose: an approval by the key that asked for their finger, or with its assertion, if the phone
-// has it.
-func (k *keys) answer(a Account, r Ring, item string) (signed string, _ *wire.PasskeyAssertion, err error) {
-	answer := wire.Answer{Server: a.Server, Device: a.Device, TxID: r.TxID, Digest: r.digest, Verb: wire.Approve, Item: item, Expires: r.Expires}
-	if item == wire.ItemDeny {
-		answer.Verb, answer.Item = wire.Deny, ""
-	}
-	if item == ItemReport {
-		answer.Verb, answer.Item = wire.Report, ""
-	}
-	if answer.Verb == wire.Approve && k.verification != nil {
-		signed, err = k.verification.SignAnswer(answer, wire.UseVerification)
-		return signed, nil, err
-	}
-	signed, err = k.possession.SignAnswer(answer, wire.UsePossession)
-	if err != nil || answer.Verb != wire.Approve || k.passkey == nil {
-		return signed, nil, err
-	}
-	assertion, err := k.passkey.Get(wire.AnswerChallenge(signed))
-	return signed, &assertion, err
-}
-
 // enrol takes the account's token, and brings its keys if it has some.
 func (p *Phone) enrol(ctx context.Context, a Account, reply *wire.EnrollmentCallback) error {
-	body := wire.Enrollment{DeviceUID: a.UID, Info: p.o.Info}
+	body := wire.Enrollment{DeviceUID: a.UID, Info: p.Info()}
 	if a.keys != nil {
 		brought, err := a.keys.public(a.Server+wire.Path(a.Device, wire.ActionEnrol), a.token, p.o.Clock.Now())
 		if err != nil {

@@ -39,21 +39,22 @@ type namer interface {
 
 // Options of a Phone. All are optional.
 type Options struct {
-	Push      Source       // nil: the phone has no push and only looks when told to, by Refresh
-	Address   string       // its push address; default a fresh one
-	Behaviour Behaviour    // how it answers; nil leaves every ring to [Phone.Answer]
-	Stock     bool         // a phone that cannot fetch and shows what the push carries
-	Signs     bool         // it has keys: it proves each request and signs its answers, and believes only its server
-	Verifies  bool         // with Signs: it has a key too that stands for its owner's finger, and signs approvals with it
-	Passkey   bool         // with Verifies: that key is a passkey, as a phone has that is a web page
-	Maker     *maker.Maker // with Signs: who attests its keys; nil: nobody
-	Attests   maker.Fault  // what is wrong with that; "" is nothing
-	Info      wire.Info    // what it says of itself; zero fields are filled in
-	HTTP      *http.Client // default one with a limit of 15 s
-	Clock     clock.Clock  // default the wall clock
-	Rand      io.Reader    // of its names; default crypto/rand
-	OnStep    func(Step)   // called with each step, by several goroutines at once
-	Log       *slog.Logger // default: none
+	Push      Source        // nil: the phone has no push and only looks when told to, by Refresh
+	Address   string        // its push address; default a fresh one
+	Behaviour Behaviour     // how it answers; nil leaves every ring to [Phone.Answer]
+	Stock     bool          // a phone that cannot fetch and shows what the push carries
+	Signs     bool          // it has keys: it proves each request and signs its answers, and believes only its server
+	Verifies  bool          // with Signs: it has a key too that stands for its owner's finger, and signs approvals with it
+	Passkey   bool          // with Verifies: that key is a passkey, as a phone has that is a web page
+	Maker     *maker.Maker  // with Signs: who attests its keys; nil: nobody
+	Attests   maker.Fault   // what is wrong with that; "" is nothing
+	Info      wire.Info     // what it says of itself; zero fields are filled in
+	HTTP      *http.Client  // default one with a limit of 15 s
+	Clock     clock.Clock   // default the wall clock
+	Skew      time.Duration // by which the phone's own clock is ahead of that, or behind
+	Rand      io.Reader     // of its names and keys; default crypto/rand
+	OnStep    func(Step)    // called with each step, by several goroutines at once
+	Log       *slog.Logger  // default: none
 }
 
 // Phone is safe for concurrent use. Close it.
@@ -63,6 +64,7 @@ type Phone struct {
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
 	handling chan struct{}
+	real     clock.Clock // by which others go
 
 	connect sync.Mutex // one connection at a time
 	mu      sync.Mutex
@@ -73,6 +75,14 @@ type Phone struct {
 	serial  uint64  // of the newest ring
 	steps   []Step
 	changed chan struct{}
+
+	behaviour Behaviour
+	network   Network
+	link      context.Context // ends when the network goes
+	cut       context.CancelFunc
+	missed    []fcm.Message // in Offline
+	saver     time.Duration
+	killed    bool
 }
 
 // Account is one enrolment on the phone.
@@ -106,8 +116,27 @@ func New(o Options) *Phone {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Info = describe(o.Info, o.Stock)
-	ctx, cancel := context.WithCancel(context.Background())
-	return &Phone{o: o, ctx: ctx, cancel: cancel, handling: make(chan struct{}, maxHandling), changed: make(chan struct{})}
+	o.Rand = &serial{from: o.Rand}
+	p := &Phone{o: o, real: o.Clock, handling: make(chan struct{}, maxHandling), changed: make(chan struct{}), behaviour: o.Behaviour, network: Online}
+	if o.Skew != 0 {
+		p.o.Clock = skewed{o.Clock, o.Skew}
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.link, p.cut = context.WithCancel(p.ctx)
+	return p
+}
+
+// serial lets several goroutines draw from one source.
+type serial struct {
+	mu   sync.Mutex
+	from io.Reader
+}
+
+// Read draws.
+func (s *serial) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.from.Read(b)
 }
 
 // describe fills in what a phone must say of itself.
@@ -281,7 +310,7 @@ func (p *Phone) sendAddress(ctx context.Context, a Account) error {
 }
 
 func (p *Phone) checkIn(ctx context.Context, a Account) error {
-	err := p.step(StepCheckedIn, "", a.Device, func() error { return p.call(ctx, a, wire.ActionCheckIn, p.o.Info, nil) })
+	err := p.step(StepCheckedIn, "", a.Device, func() error { return p.call(ctx, a, wire.ActionCheckIn, p.Info(), nil) })
 	if err != nil {
 		return fmt.Errorf("check in: %w", err)
 	}
@@ -346,7 +375,18 @@ func (p *Phone) Accounts() []Account {
 }
 
 // Info is what the phone says of itself.
-func (p *Phone) Info() wire.Info { return p.o.Info }
+func (p *Phone) Info() wire.Info {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.o.Info
+}
+
+// SetBehaviour has the person act otherwise from the next ring on.
+func (p *Phone) SetBehaviour(b Behaviour) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.behaviour = b
+}
 
 // Now is the time on the phone's clock.
 func (p *Phone) Now() time.Time { return p.o.Clock.Now() }

@@ -2,7 +2,6 @@ package phone
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -44,7 +43,8 @@ type Ring struct {
 	Error       string            `json:"error,omitempty"`
 
 	serial uint64
-	digest string // of what was signed by the server
+	digest string        // of what was signed by the server
+	sent   wire.Response // the last answer that went out
 }
 
 // Code is what the phone shows for the person to type in the browser, "" where it shows none.
@@ -65,12 +65,28 @@ func (p *Phone) receive(messages <-chan fcm.Message) {
 		}
 		handle := func() {
 			defer func() { <-p.handling }()
-			p.pushed(m)
+			p.arrive(m)
 		}
 		if !p.spawn(handle) {
 			return
 		}
 	}
+}
+
+// arrive handles a push that came to the phone, as its network and its battery let it.
+func (p *Phone) arrive(m fcm.Message) {
+	late, ok := p.reaches(m)
+	if ok && late > 0 {
+		if p.pause(p.ctx, late) != nil {
+			return
+		}
+		_, ok = p.reaches(m)
+	}
+	if !ok {
+		p.note(Step{Name: StepMissed, TxID: m.Data["tx_id"]})
+		return
+	}
+	p.pushed(m)
 }
 
 // pushed handles one push message.
@@ -216,11 +232,14 @@ func (p *Phone) add(r *Ring) bool {
 }
 
 func (p *Phone) behave(r Ring) {
-	if p.o.Behaviour == nil {
+	p.mu.Lock()
+	decide := p.behaviour
+	p.mu.Unlock()
+	if decide == nil {
 		return
 	}
 	for range maxTries {
-		item, err := p.o.Behaviour(p.ctx, p, r)
+		item, err := decide(p.ctx, p, r)
 		if err != nil {
 			p.note(Step{Name: StepDecided, TxID: r.TxID, Device: r.Device, Error: err.Error()})
 			return
@@ -232,8 +251,7 @@ func (p *Phone) behave(r Ring) {
 		if now, found := p.Ring(r.TxID); !found || now.State != Ringing {
 			return
 		}
-		// The outcome is in the ring and in the timeline.
-		p.answer(r.TxID, item)
+		p.act(func(ctx context.Context) error { return p.Answer(ctx, r.TxID, item) })
 		var found bool
 		if r, found = p.Ring(r.TxID); !found || r.State != Ringing {
 			return
@@ -243,78 +261,6 @@ func (p *Phone) behave(r Ring) {
 
 // maxTries is more numbers than any server lets be typed wrong.
 const maxTries = 10
-
-// answer is Answer with a limit of its own.
-func (p *Phone) answer(tx, item string) {
-	ctx, cancel := context.WithTimeout(p.ctx, callLimit)
-	defer cancel()
-	_ = p.Answer(ctx, tx, item)
-}
-
-// Answer sends item, one of the ring's, a number that was typed, or wire.ItemDeny, whatever the ring's state: the server is
-// the judge. A 404 is a [StatusError] and makes the ring Gone. So is a wrong number that was typed, which leaves the ring as it
-// is while there are tries left, and makes it Failed with the last one.
-func (p *Phone) Answer(ctx context.Context, tx, item string) error {
-	r, found := p.Ring(tx)
-	if !found {
-		return errors.New("phone: no such ring")
-	}
-	err := p.step(StepAnswered, tx, r.Device, func() error { return p.respond(ctx, r, item) })
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	kept := p.find(tx)
-	if kept == nil || kept.State == Answered {
-		return err
-	}
-	kept.Answer, kept.Ended = item, p.o.Clock.Now()
-	var status *StatusError
-	if errors.As(err, &status) && status.Refusal.Code == wire.WrongNumber {
-		kept.Wrong++
-		if status.Refusal.AttemptsLeft > 0 {
-			kept.Ended = time.Time{}
-			p.signal()
-			return err
-		}
-	}
-	switch {
-	case err == nil:
-		kept.State = Answered
-	case errors.As(err, &status) && status.Status == http.StatusNotFound:
-		kept.State = Gone
-	default:
-		kept.State, kept.Error = Failed, err.Error()
-	}
-	p.signal()
-	return err
-}
-
-// ItemReport is an answer that says no, and that it was not the user who asked; of phones that sign.
-const ItemReport = "report"
-
-// respond posts the answer; a ring without an account is offered to each until one knows it.
-func (p *Phone) respond(ctx context.Context, r Ring, item string) error {
-	err := errors.New("phone: no account for this ring")
-	for _, a := range p.Accounts() {
-		if r.Device != "" && r.Device != a.Device {
-			continue
-		}
-		body := wire.Response{TxID: r.TxID, SelectedItem: item}
-		if a.keys != nil {
-			if body.Signed, body.Verification, err = a.keys.answer(a, r, item); err != nil {
-				return err
-			}
-		}
-		if item == ItemReport {
-			body.SelectedItem = wire.ItemDeny
-		}
-		err = p.call(ctx, a, wire.ActionResponse, body, nil)
-		var status *StatusError
-		if !errors.As(err, &status) || status.Status != http.StatusNotFound {
-			return err
-		}
-	}
-	return err
-}
 
 // Rings are the prompts the phone remembers, newest first.
 func (p *Phone) Rings() []Ring {
@@ -340,10 +286,20 @@ func (p *Phone) Ring(tx string) (Ring, bool) {
 	return *r, true
 }
 
+// ends is when a ring is over by the phone's clock, zero if that is unknown. A clock by which the ring came before it was made, or
+// after its end, is wrong, and then the ring has its whole time from when it came.
+func (r Ring) ends() time.Time {
+	if r.Created.IsZero() || !r.Received.Before(r.Created) && r.Received.Before(r.Expires) {
+		return r.Expires
+	}
+	return r.Received.Add(r.Expires.Sub(r.Created))
+}
+
 // expire ends a ring whose time is over. The caller holds the lock.
 func (p *Phone) expire(r *Ring) {
-	if r.State == Ringing && !r.Expires.IsZero() && !p.o.Clock.Now().Before(r.Expires) {
-		r.State, r.Ended = Expired, r.Expires
+	end := r.ends()
+	if r.State == Ringing && !end.IsZero() && !p.o.Clock.Now().Before(end) {
+		r.State, r.Ended = Expired, end
 	}
 }
 

@@ -33,7 +33,7 @@ func (p *Phone) RotateKeys(ctx context.Context, device string) error {
 		}
 		renewed := a
 		renewed.keys = next
-		return p.call(ctx, renewed, wire.ActionCheckIn, p.o.Info, nil)
+		return p.call(ctx, renewed, wire.ActionCheckIn, p.Info(), nil)
 	})
 	if err != nil {
 		return fmt.Errorf("rotate keys: %w", err)

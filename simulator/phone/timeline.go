@@ -13,6 +13,7 @@ const (
 	StepRotated   = "keys_rotated"
 	StepCheckedIn = "checked_in"
 	StepReceived  = "push_received" // Took: since the push service accepted it
+	StepMissed    = "push_missed"   // no network, or the app was killed
 	StepFetched   = "fetched"
 	StepRang      = "rang"
 	StepDecided   = "decided"

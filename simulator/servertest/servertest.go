@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,6 +47,10 @@ type Server struct {
 	sessions map[string]*session
 	subs     map[string][]chan fcm.Message
 	serial   int
+	signer   *wire.Signer
+	nonce    string
+	proofs   map[string]bool // by jti, used
+	refused  []string        // why answers were, as the phone hears it
 }
 
 type user struct {
@@ -59,13 +64,19 @@ type device struct {
 	owner                *user
 	confirmed, fetch     bool
 	pending              *prompt
+	keys                 map[wire.Use]wire.Key // of one that signs
+	evidence             *wire.Attestation
+	info                 wire.Info
+	changed              chan struct{} // closed when something else is pending
 }
 
 type prompt struct {
 	wire.Prompt
-	right  string
-	answer string
-	done   chan struct{}
+	right     string
+	answer    string
+	left      int // tries, where it is typed
+	displayed bool
+	done      chan struct{}
 }
 
 type session struct {
@@ -106,7 +117,7 @@ func Start(o Options) Running {
 	}
 	s := &Server{
 		o: o, users: map[int]*user{}, devices: map[string]*device{}, sessions: map[string]*session{},
-		subs: map[string][]chan fcm.Message{},
+		subs: map[string][]chan fcm.Message{}, signer: newSigner(), nonce: rand.Text(), proofs: map[string]bool{},
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /if/flow/{slug}/", func(w http.ResponseWriter, _ *http.Request) {
@@ -164,6 +175,46 @@ func (s *Server) AnswerTo(tx string) string {
 	return ""
 }
 
+// Refusals are the texts with which answers were refused, oldest first.
+func (s *Server) Refusals() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.refused)
+}
+
+// Displayed tells whether a phone said that it shows the prompt.
+func (s *Server) Displayed(tx string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.devices {
+		if d.pending != nil && d.pending.TxID == tx {
+			return d.pending.displayed
+		}
+	}
+	return false
+}
+
+// Evidence is what the maker of a device's phone said of its key when it enrolled, nil for nothing.
+func (s *Server) Evidence(device string) *wire.Attestation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.devices[device].evidence
+}
+
+// Info is what the phone of a device last said of itself.
+func (s *Server) Info(device string) wire.Info {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.devices[device].info
+}
+
+// Address is where the pushes of a device go.
+func (s *Server) Address(device string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.devices[device].address
+}
+
 // Users counts the users.
 func (s *Server) Users() int {
 	s.mu.Lock()
@@ -187,7 +238,7 @@ func uuid() string {
 }
 
 func (s *Server) newDevice(u *user) *device {
-	d := &device{uuid: uuid(), token: rand.Text(), owner: u}
+	d := &device{uuid: uuid(), token: rand.Text(), owner: u, changed: make(chan struct{})}
 	s.devices[d.uuid] = d
 	return d
 }
@@ -200,36 +251,48 @@ func (s *Server) payload(d *device) []byte {
 	return text
 }
 
-// items are distinct numbers that change from prompt to prompt.
-func (s *Server) items() []string {
-	if s.o.Mode == wire.AcceptDeny {
-		return []string{wire.ItemAccept, wire.ItemDeny}
-	}
+// items are distinct numbers that change from prompt to prompt, and the right one.
+func (s *Server) items(m wire.Mode) (items []string, right string) {
 	s.serial++
-	width := s.o.Mode.Digits()
-	var out []string
-	for i := range wire.Numbers {
-		out = append(out, fmt.Sprintf("%0*d", width, (s.serial*7+i*31)%97))
+	width := m.Digits()
+	switch number := fmt.Sprintf("%0*d", width, (s.serial*7)%97); {
+	case m == wire.AcceptDeny:
+		return []string{wire.ItemAccept, wire.ItemDeny}, wire.ItemAccept
+	case m.Types():
+		return []string{}, number
+	case m.Shows():
+		return []string{number}, number
 	}
-	return out
+	for i := range wire.Numbers {
+		items = append(items, fmt.Sprintf("%0*d", width, (s.serial*7+i*31)%97))
+	}
+	return items, items[s.serial%len(items)]
+}
+
+// AskFor sends the user's newest device something to approve that is no login, and returns its tx_id.
+func (s *Server) AskFor(name string, t wire.Transaction) (tx string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.userByName(name)
+	return s.prompt(u.devices[len(u.devices)-1], wire.AcceptDeny, &t).TxID
 }
 
 // ask makes a prompt and pushes it. The caller holds the lock.
-func (s *Server) ask(d *device) *prompt {
+func (s *Server) ask(d *device) *prompt { return s.prompt(d, s.o.Mode, nil) }
+
+func (s *Server) prompt(d *device, m wire.Mode, t *wire.Transaction) *prompt {
 	now := s.o.Clock.Now()
-	items := s.items()
-	p := &prompt{right: items[s.serial%len(items)], done: make(chan struct{})}
-	if s.o.Mode == wire.AcceptDeny {
-		p.right = wire.ItemAccept
-	}
+	items, right := s.items(m)
+	p := &prompt{right: right, left: tries, done: make(chan struct{})}
 	p.Prompt = wire.Prompt{
-		TxID: uuid(), Mode: s.o.Mode, Items: items, Created: now, Expires: now.Add(s.o.Window),
+		TxID: uuid(), Mode: m, Items: items, Transaction: t, Created: now, Expires: now.Add(s.o.Window),
 		Context: wire.Context{Application: "Grafana", Host: "id.example.com", IP: "203.0.113.7", Browser: "Firefox 141", OS: "Linux", Time: now},
 	}
 	d.pending = p
+	d.stir()
 	push := wire.Push{Kind: wire.Wake, TxID: p.TxID}
 	if !d.fetch {
-		push = wire.Push{Kind: wire.Challenge, TxID: p.TxID, Items: items, Mode: s.o.Mode}
+		push = wire.Push{Kind: wire.Challenge, TxID: p.TxID, Items: items, Mode: m}
 	}
 	if !s.o.PushFails {
 		s.push(d.address, push.Data())
@@ -276,73 +339,6 @@ func (s *Server) Subscribe(ctx context.Context, address string) (<-chan fcm.Mess
 		}
 	})
 	return c, nil
-}
-
-func (s *Server) deviceAPI(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d := s.devices[r.PathValue("uuid")]
-	action := r.PathValue("action")
-	byToken := d != nil && r.Header.Get("Authorization") == "Bearer "+d.token
-	if ses := s.session(r); action == wire.ActionStatus && ses != nil && ses.device == d {
-		byToken = true
-	}
-	if !byToken {
-		reply(w, 403, map[string]string{"detail": "Token invalid/expired"})
-		return
-	}
-	switch action {
-	case wire.ActionEnrol:
-		var in wire.Enrollment
-		if json.NewDecoder(r.Body).Decode(&in) != nil || len(in.Validate()) > 0 || d.confirmed {
-			reply(w, 400, map[string]string{"detail": "bad"})
-			return
-		}
-		d.confirmed, d.fetch, d.token = true, in.Info.CanFetch(), rand.Text()
-		d.owner.devices = append(d.owner.devices, d)
-		reply(w, 200, wire.EnrollmentCallback{Token: d.token})
-	case wire.ActionStatus:
-		status := wire.Waiting
-		if d.confirmed {
-			status = wire.Success
-		}
-		reply(w, 200, wire.EnrollmentStatus{Status: status})
-	case wire.ActionPushKey:
-		var in wire.PushKey
-		if json.NewDecoder(r.Body).Decode(&in) != nil || len(in.Validate()) > 0 {
-			reply(w, 400, map[string]string{"detail": "bad"})
-			return
-		}
-		d.address = in.FirebaseKey
-		w.WriteHeader(204)
-	case wire.ActionCheckIn:
-		w.WriteHeader(204)
-	case wire.ActionPending:
-		list := wire.Pending{Pending: []wire.Prompt{}}
-		if s.open(d.pending) {
-			list.Pending = append(list.Pending, d.pending.Prompt)
-		}
-		reply(w, 200, list)
-	case wire.ActionResponse:
-		var in wire.Response
-		if json.NewDecoder(r.Body).Decode(&in) != nil || len(in.Validate()) > 0 {
-			reply(w, 400, map[string]string{"detail": "bad"})
-			return
-		}
-		if !s.open(d.pending) || d.pending.TxID != in.TxID {
-			reply(w, 404, map[string]string{"detail": "Not found."})
-			return
-		}
-		d.pending.answer = in.SelectedItem
-		close(d.pending.done)
-		w.WriteHeader(204)
-	default:
-		reply(w, 404, map[string]string{"detail": "Not found."})
-	}
-}
-
-func (s *Server) open(p *prompt) bool {
-	return p != nil && p.answer == "" && s.o.Clock.Now().Before(p.Expires)
 }
 
 func (s *Server) admin(next http.HandlerFunc) http.HandlerFunc {

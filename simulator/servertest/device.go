@@ -1,0 +1,304 @@
+package servertest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"countersign/mobile/wire"
+)
+
+const (
+	tries    = 3  // of a number that is typed
+	maxHeld  = 50 // seconds of a long poll
+	maxBody  = 64 << 10
+	notFound = "Not found."
+)
+
+func newSigner() *wire.Signer {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err) // crypto/rand does not fail
+	}
+	signer, err := wire.NewSigner(private)
+	if err != nil {
+		panic(err) // a key on P-256
+	}
+	return signer
+}
+
+// stir wakes whoever is held for the device. The caller holds the lock.
+func (d *device) stir() {
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// deviceAPI is what phones call.
+func (s *Server) deviceAPI(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.devices[r.PathValue("uuid")]
+	action := r.PathValue("action")
+	if !s.admits(w, r, d, action, body) {
+		return
+	}
+	switch action {
+	case wire.ActionEnrol:
+		s.enrol(w, d, body, s.absolute(r))
+	case wire.ActionStatus:
+		status := wire.Waiting
+		if d.confirmed {
+			status = wire.Success
+		}
+		reply(w, 200, wire.EnrollmentStatus{Status: status})
+	case wire.ActionPushKey:
+		var in wire.PushKey
+		if json.Unmarshal(body, &in) != nil || len(in.Validate()) > 0 {
+			reply(w, 400, map[string]string{"detail": "bad"})
+			return
+		}
+		d.address = in.FirebaseKey
+		w.WriteHeader(204)
+	case wire.ActionCheckIn:
+		if json.Unmarshal(body, &d.info) != nil || len(d.info.Validate()) > 0 {
+			reply(w, 400, map[string]string{"detail": "bad"})
+			return
+		}
+		w.WriteHeader(204)
+	case wire.ActionPending:
+		s.pending(w, r, d)
+	case wire.ActionSocket:
+		s.socket(w, r, d)
+	case wire.ActionDisplayed:
+		var in wire.Displayed
+		if json.Unmarshal(body, &in) != nil || !s.open(d.pending) || d.pending.TxID != in.TxID {
+			reply(w, 404, map[string]string{"detail": notFound})
+			return
+		}
+		d.pending.displayed = true
+		w.WriteHeader(204)
+	case wire.ActionResponse:
+		s.response(w, d, body)
+	default:
+		reply(w, 404, map[string]string{"detail": notFound})
+	}
+}
+
+// absolute is the URL of a request as the phone knows it.
+func (s *Server) absolute(r *http.Request) string { return s.URL + r.URL.Path[1:] }
+
+// admits checks the token, and the proof of a phone that signs.
+func (s *Server) admits(w http.ResponseWriter, r *http.Request, d *device, action string, body []byte) bool {
+	if ses := s.session(r); action == wire.ActionStatus && ses != nil && d != nil && ses.device == d {
+		return true
+	}
+	scheme := "Bearer "
+	if d != nil && d.keys != nil {
+		scheme = wire.ProofScheme + " "
+	}
+	if d == nil || r.Header.Get("Authorization") != scheme+d.token {
+		for _, other := range s.devices { // the token is another device's: that one is not here
+			if r.Header.Get("Authorization") == "Bearer "+other.token || r.Header.Get("Authorization") == wire.ProofScheme+" "+other.token {
+				reply(w, 404, map[string]string{"detail": notFound})
+				return false
+			}
+		}
+		reply(w, 403, map[string]string{"detail": "Token invalid/expired"})
+		return false
+	}
+	if d.keys == nil {
+		return true
+	}
+	proof, err := d.keys[wire.UsePossession].CheckProof(r.Header.Get(wire.ProofHeader), wire.Request{Method: r.Method, URL: s.absolute(r), Body: body, Token: d.token})
+	problem := "invalid_dpop_proof"
+	if err == nil && proof.Nonce != s.nonce {
+		problem, err = "use_dpop_nonce", errors.New("another nonce")
+		w.Header().Set(wire.NonceHeader, s.nonce)
+	}
+	if err != nil || s.proofs[proof.ID] {
+		w.Header().Set("WWW-Authenticate", `DPoP error="`+problem+`"`)
+		reply(w, 401, map[string]string{"detail": problem})
+		return false
+	}
+	s.proofs[proof.ID] = true
+	return true
+}
+
+func (s *Server) enrol(w http.ResponseWriter, d *device, body []byte, url string) {
+	var in wire.Enrollment
+	if json.Unmarshal(body, &in) != nil || len(in.Validate()) > 0 || d.confirmed {
+		reply(w, 400, map[string]string{"detail": "bad"})
+		return
+	}
+	out := wire.EnrollmentCallback{Token: rand.Text()}
+	if in.Keys != nil {
+		keys, err := readKeys(*in.Keys, d.token, url)
+		if err == nil {
+			out.ServerKey, err = json.Marshal(s.signer.Key)
+		}
+		if err != nil {
+			reply(w, 400, map[string][]string{"keys": {err.Error()}})
+			return
+		}
+		d.keys, d.evidence = keys, in.Keys.Attestation
+	}
+	d.confirmed, d.fetch, d.token, d.info = true, in.Info.CanFetch(), out.Token, in.Info
+	d.owner.devices = append(d.owner.devices, d)
+	reply(w, 200, out)
+}
+
+// readKeys are the keys that a phone brings; the stand-in takes no passkeys.
+func readKeys(in wire.EnrollmentKeys, token, url string) (map[wire.Use]wire.Key, error) {
+	possession, err := wire.ParseKey(in.Possession)
+	if err != nil || in.UserVerification == nil {
+		return map[wire.Use]wire.Key{wire.UsePossession: possession}, err
+	}
+	verification, err := wire.ParseKey(in.UserVerification)
+	if err != nil {
+		return nil, err
+	}
+	_, err = verification.CheckProof(in.VerificationProof, wire.Request{Method: http.MethodPost, URL: url, Body: []byte(possession.Thumbprint), Token: token})
+	return map[wire.Use]wire.Key{wire.UsePossession: possession, wire.UseVerification: verification}, err
+}
+
+// list is what is pending, signed for a phone that signs.
+func (s *Server) list(d *device) []wire.Prompt {
+	if !s.open(d.pending) {
+		return []wire.Prompt{}
+	}
+	p := d.pending.Prompt
+	if d.keys != nil {
+		var err error
+		if p.Challenge, err = s.signer.SignPrompt(p, s.URL, d.uuid); err != nil {
+			panic(err) // texts
+		}
+	}
+	return []wire.Prompt{p}
+}
+
+// pending answers at once, or with wait as soon as something else is pending than the phone knows.
+func (s *Server) pending(w http.ResponseWriter, r *http.Request, d *device) {
+	wait, _ := strconv.Atoi(r.FormValue("wait"))
+	known := r.FormValue("known")
+	over, stop := s.o.Clock.After(time.Duration(min(wait, maxHeld)) * time.Second)
+	defer stop()
+	for waiting := wait > 0; waiting; {
+		list := s.list(d)
+		if known == "" && len(list) > 0 || known != "" && (len(list) == 0 || list[0].TxID != known) {
+			break
+		}
+		changed := d.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-over:
+			waiting = false
+		case <-r.Context().Done():
+			waiting = false
+		}
+		s.mu.Lock()
+	}
+	reply(w, 200, wire.Pending{Pending: s.list(d)})
+}
+
+// socket tells a phone what is pending until it goes.
+func (s *Server) socket(w http.ResponseWriter, r *http.Request, d *device) {
+	upgrader := websocket.Upgrader{Subprotocols: []string{wire.SocketProtocol}}
+	conn, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	gone := make(chan struct{})
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	defer conn.Close()
+	go func() {
+		defer close(gone)
+		_, _, _ = conn.NextReader()
+	}()
+	for {
+		s.mu.Lock()
+		message := wire.SocketMessage{Type: wire.SocketPending, Pending: s.list(d)}
+		changed := d.changed
+		s.mu.Unlock()
+		if conn.WriteJSON(message) != nil {
+			return
+		}
+		select {
+		case <-changed:
+		case <-gone:
+			return
+		}
+	}
+}
+
+// response takes an answer.
+func (s *Server) response(w http.ResponseWriter, d *device, body []byte) {
+	var in wire.Response
+	if json.Unmarshal(body, &in) != nil || len(in.Validate()) > 0 {
+		reply(w, 400, map[string]string{"detail": "bad"})
+		return
+	}
+	p := d.pending
+	if !s.open(p) || p.TxID != in.TxID {
+		reply(w, 404, map[string]string{"detail": notFound})
+		return
+	}
+	if d.keys != nil {
+		if err := s.holds(d, in); err != nil {
+			s.refused = append(s.refused, err.Error())
+			reply(w, 400, map[string][]string{"signed_answer": {err.Error()}})
+			return
+		}
+	}
+	mistyped := p.Mode.Types() && in.SelectedItem != wire.ItemDeny && in.SelectedItem != p.right
+	if mistyped {
+		p.left--
+	}
+	if !mistyped || p.left == 0 {
+		p.answer = in.SelectedItem
+		close(p.done)
+		d.stir()
+	}
+	if mistyped {
+		reply(w, 400, wire.Refusal{Code: wire.WrongNumber, AttemptsLeft: p.left})
+		return
+	}
+	w.WriteHeader(204)
+}
+
+// holds checks a signed answer.
+func (s *Server) holds(d *device, in wire.Response) error {
+	use := wire.UsePossession
+	if _, two := d.keys[wire.UseVerification]; two && in.SelectedItem != wire.ItemDeny {
+		use = wire.UseVerification
+	}
+	answer, err := d.keys[use].CheckAnswer(in.Signed, use)
+	if err != nil {
+		return err
+	}
+	item := answer.Item
+	if answer.Verb != wire.Approve {
+		item = wire.ItemDeny
+	}
+	if item != in.SelectedItem {
+		return errors.New("the signed answer says something else than the request")
+	}
+	return answer.Of(d.pending.Prompt, s.URL, d.uuid)
+}
+
+func (s *Server) open(p *prompt) bool {
+	return p != nil && p.answer == "" && s.o.Clock.Now().Before(p.Expires)
+}
