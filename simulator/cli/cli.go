@@ -31,6 +31,7 @@ type commands struct {
 	WebPush webpushCmd `cmd:"" name:"webpush" help:"Serve a double of a Web Push service, as browsers and UnifiedPush use."`
 	Phone   phoneCmd   `cmd:"" help:"Serve a phone as a web page, for a person to hold."`
 	Run     runCmd     `cmd:"" help:"Log in many users, each answered by a phone, at a fixed rate; measure and check."`
+	Report  reportCmd  `cmd:"" help:"Make reports of a run from its log."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -136,7 +136,7 @@ type Header struct {
 	Logins   int             `json:"logins,omitempty"`  // that will be due; 0: as many as the time gives
 	Lasts    Millis          `json:"lasts,omitempty"`   // for how long logins will be due; 0: unknown
 	Command  string          `json:"command,omitempty"` // that runs it again, with its seed
-	Spec     json.RawMessage `json:"spec,omitempty"` // the scenario as it was resolved
+	Spec     json.RawMessage `json:"spec,omitempty"`    // the scenario as it was resolved
 }
 
 // Format is the version of the log that this package writes.

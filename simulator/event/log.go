@@ -116,6 +116,8 @@ func Read(r io.Reader, take func(Event) error) error {
 	switch {
 	case s.Err() != nil:
 		return fmt.Errorf("read event log: %w", s.Err())
+	case last == "" && broken != nil:
+		return broken
 	case last == "":
 		return errors.New("read event log: it is empty")
 	case last != RunEnded:

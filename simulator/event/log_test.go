@@ -68,6 +68,7 @@ func TestReadSaysWhatIsWrong(t *testing.T) {
 	whole := write(t, false, header(), event.Event{Kind: event.LoginDue, Login: 1}, event.Event{Kind: event.RunEnded})
 	for name, c := range map[string]struct{ log, want string }{
 		"empty":     {"", "it is empty"},
+		"no log":    {"hello", "line 1"},
 		"no header": {whole[strings.Index(whole, "\n")+1:], "line 1: not the begin of a run"},
 		"no JSON":   {strings.Replace(whole, "\n{", "\n#{", 1), "line 2"},
 		"format":    {strings.Replace(whole, `"format":1`, `"format":9`, 1), "format 9"},
