@@ -68,8 +68,9 @@
 // what a login may claim.
 //
 // The items are drawn when the device is offered and bound to a row when it is chosen (core.md §10 item 8). The
-// answer is one UPDATE that demands the owner's token, the state wait and the time: the first answer wins, also over
-// nodes and under replay. One prompt a device is pending; the database's unique index says so.
+// answer is one UPDATE that demands the owner's token, a key in force that suffices, the state wait and the time: the first answer
+// wins, also over nodes and under replay. One prompt a device is pending; the database's unique index says so. What a phone signed is
+// checked by the challenge that this node remembers to have shown it, else by reading the prompt first.
 //
 // # How often, and what a refusal sets off
 //

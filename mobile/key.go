@@ -211,16 +211,18 @@ func (s *Service) publicKey(ctx context.Context) (json.RawMessage, error) {
 	return json.Marshal(signer.Key)
 }
 
-// signAll signs the prompts for a phone that checks who asks.
+// signAll signs the prompts for a phone that checks who asks, and remembers what it was shown.
 func (s *Service) signAll(ctx context.Context, prompts []wire.Prompt, server string, device uuid.UUID) error {
 	signer, err := s.signer(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range prompts {
-		if prompts[i].Challenge, err = signer.SignPrompt(prompts[i], server, device.String()); err != nil {
+		var shown wire.Presented
+		if prompts[i].Challenge, shown, err = signer.SignPrompt(prompts[i], server, device.String()); err != nil {
 			return err
 		}
+		s.challenges.add(shown, s.Now())
 	}
 	return nil
 }

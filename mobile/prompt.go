@@ -346,7 +346,8 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 	}
 }
 
-// answerSQL decides a prompt: one statement, so that token, owner, state and time hold together. It writes the event
+// answerSQL decides a prompt: one statement, so that token, owner, key, what the stage accepts, state and time hold together. The key
+// is in force, and a possession key, unless the owner was verified; to approve it has to suffice. It writes the event
 // of the answer too. Nothing is changed unless every condition holds. Each wrong number takes one of the attempts that are
 // left, the last of them ends the prompt; where nothing is typed there is one. A prompt without items is one whose number is
 // typed, and what has not its form is no attempt.
@@ -355,6 +356,9 @@ const answerSQL = `WITH d AS (
 	FROM mobile_tokens t JOIN mobile_devices v ON v.uuid = t.device JOIN users u ON u.id = v.user_id LEFT JOIN stages s ON s.stage_uuid = v.stage
 	WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $5) AND v.confirmed AND u.is_active
 		AND v.signs = ($14 <> 'bearer') AND (v.signs OR ` + acceptedSQL + ` = 'bearer')
+		AND (NOT v.signs OR EXISTS (SELECT FROM mobile_keys k
+			WHERE k.thumbprint = $19 AND k.device = v.uuid AND k.use IN ('possession', $14) AND k.pending_until IS NULL))
+		AND ($4 = 'deny' OR $14 = 'user_verification' OR ` + acceptedSQL + ` <> 'signed_user_verified')
 ), p AS (
 	INSERT INTO mobile_proofs (proof_hash, expires) SELECT $15, $16 FROM d WHERE $15::bytea IS NOT NULL ON CONFLICT DO NOTHING RETURNING 1
 ), a AS (
@@ -432,6 +436,7 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 		} else {
 			s.wake(*node, tx)
 		}
+		s.challenges.forget(r.TxID)
 		s.Push.Cancel(tx.String())
 		s.rouse(device, listening)
 		if *mistyped && *status != statusDeny {

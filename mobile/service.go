@@ -67,6 +67,7 @@ type Options struct {
 type Service struct {
 	Options
 	waiters     *waiters
+	challenges  *challenges
 	audience    *audience
 	crowd       *crowd
 	browsers    *browser.Marks
@@ -107,7 +108,7 @@ func New(o Options) *Service {
 		o.Evidence.HTTP = &http.Client{Timeout: time.Minute}
 	}
 	s := &Service{
-		Options: o, waiters: newWaiters(), audience: newAudience(), crowd: newCrowd(), browsers: browser.New(o.Keeper),
+		Options: o, waiters: newWaiters(), challenges: newChallenges(), audience: newAudience(), crowd: newCrowd(), browsers: browser.New(o.Keeper),
 		upgrader: newUpgrader(), ticketKey: o.Keeper.Derive("mobile socket ticket"), nonceKey: o.Keeper.Derive("mobile proof nonce"),
 		codes: o.Keeper.MAC("mobile enrolment code"), webhooks: newWebhooks(o.Webhooks),
 	}

@@ -72,11 +72,7 @@ func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (c
 	if err != nil {
 		return refuse("invalid", "The signed answer does not hold.", err)
 	}
-	item := answer.Item
-	if answer.Verb != wire.Approve {
-		item = wire.ItemDeny
-	}
-	if item != r.SelectedItem || answer.TxID != r.TxID {
+	if !says(answer, r) {
 		return refuse("invalid", "The signed answer says something else than the request.", nil)
 	}
 	if r.Verification != nil {
@@ -92,8 +88,33 @@ func (a *asked) check(r wire.Response, calls wire.Key, server, device string) (c
 	return credential{signed: string(use), key: key.Thumbprint, verb: answer.Verb}, nil
 }
 
+// says tells whether an answer is what its request says in the open.
+func says(a wire.Answer, r wire.Response) bool {
+	item := a.Item
+	if a.Verb != wire.Approve {
+		item = wire.ItemDeny
+	}
+	return item == r.SelectedItem && a.TxID == r.TxID
+}
+
+// recall is check for an answer to what this process showed the phone, by the key that proves the request, without reading
+// anything: that the key is the possession key of the device, and that it suffices, is left to answerSQL. false: this cannot be told
+// from memory; it says nothing about the answer.
+func (s *Service) recall(r wire.Response, calls wire.Key, server, device string) (credential, bool) {
+	shown, ok := s.challenges.of(r.TxID)
+	if !ok || r.Signed == "" || r.Verification != nil || shown.Server != server || shown.Device != device {
+		return credential{}, false
+	}
+	answer, err := calls.CheckAnswer(r.Signed, wire.UsePossession)
+	if err != nil || answer.To(shown) != nil || !says(answer, r) {
+		return credential{}, false
+	}
+	return credential{signed: string(wire.UsePossession), key: calls.Thumbprint, verb: answer.Verb}, true
+}
+
 // respondSigned takes the answer of a phone that has keys: its proof is checked, then its signature, then the answer is
-// decided and the proof used up in one statement. Errors: as respond, and Unauthorized.
+// decided and the proof used up in one statement, which demands the key and all else that may have changed since it was read. Most
+// answers come to the node that showed the question, which then need not read it. Errors: as decide, and Unauthorized.
 func (s *Service) respondSigned(ctx context.Context, r *api.Request, token string, device uuid.UUID, in wire.Response) error {
 	tx, err := uuid.Parse(in.TxID)
 	if err != nil {
@@ -102,6 +123,13 @@ func (s *Service) respondSigned(ctx context.Context, r *api.Request, token strin
 	by, err := s.checkProof(r, token)
 	if err != nil {
 		return err
+	}
+	if c, ok := s.recall(in, by.key, r.BaseURL(), device.String()); ok {
+		c.proof, c.expires = by.proof, s.proofExpiry()
+		// Where token or key are not what they were, nothing was changed or used up, and what is read tells what is wrong.
+		if err := s.decide(ctx, token, device, in, c); !errors.Is(err, errToken) {
+			return err
+		}
 	}
 	a, err := s.asked(ctx, token, tx)
 	if err != nil {

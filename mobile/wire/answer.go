@@ -82,18 +82,24 @@ func (k Key) CheckAnswer(compact string, use Use) (Answer, error) {
 // Of checks that the answer is to this prompt, as it was shown to this device of this server.
 func (a Answer) Of(p Prompt, server, device string) error {
 	digest, err := p.Digest(server, device)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case a.Server != server:
+	}
+	return a.To(Presented{Server: server, Device: device, TxID: p.TxID, Digest: digest, Expires: p.Expires})
+}
+
+// To checks that the answer is to what was shown.
+func (a Answer) To(s Presented) error {
+	switch {
+	case a.Server != s.Server:
 		return errors.New("answer: it is for another server")
-	case a.Device != device:
+	case a.Device != s.Device:
 		return errors.New("answer: it is another device's")
-	case a.TxID != p.TxID:
+	case a.TxID != s.TxID:
 		return errors.New("answer: it is to another question")
-	case a.Digest != digest:
+	case a.Digest != s.Digest:
 		return errors.New("answer: something else was shown")
-	case a.Expires.Unix() != p.Expires.Unix():
+	case a.Expires.Unix() != s.Expires.Unix():
 		return errors.New("answer: the question ends at another time")
 	}
 	return nil

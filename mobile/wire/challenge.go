@@ -53,13 +53,23 @@ func (p Prompt) payload(server, device string) ([]byte, error) {
 	})
 }
 
+// Presented is a prompt as an answer names it. Two prompts that differ in anything that a phone shows differ in their digests.
+type Presented struct {
+	Server  string // base URL
+	Device  string
+	TxID    string
+	Digest  string // SHA-256 of the signed text of the prompt, base64url
+	Expires time.Time
+}
+
 // SignPrompt signs a prompt for a device of a server, which is named by the base URL that the phone knows it by.
-func (s *Signer) SignPrompt(p Prompt, server, device string) (string, error) {
+func (s *Signer) SignPrompt(p Prompt, server, device string) (compact string, shown Presented, err error) {
 	payload, err := p.payload(server, device)
 	if err != nil {
-		return "", fmt.Errorf("sign challenge: %w", err)
+		return "", Presented{}, fmt.Errorf("sign challenge: %w", err)
 	}
-	return s.sign(typeChallenge, payload, false)
+	compact, err = s.sign(typeChallenge, payload, false)
+	return compact, Presented{Server: server, Device: device, TxID: p.TxID, Digest: hash(payload), Expires: p.Expires}, err
 }
 
 // Digest is what an answer says it is about: the SHA-256 of the signed text of the prompt, base64url.

@@ -87,6 +87,9 @@ func (k *cook) with(p *person) error {
 		k.recipe.tx.String(), tx.String(), hex(k.recipe.tx), hex(tx), k.of.name, p.name,
 		fmt.Sprintf(`"pending_user":%d`, k.of.user), fmt.Sprintf(`"pending_user":%d`, p.user),
 	}
+	if p.signer != nil { // else the statements that demand the phone's key write nothing
+		k.swap = append(k.swap, k.of.signer.Thumbprint, p.signer.Thumbprint)
+	}
 	return nil
 }
 
