@@ -19,6 +19,7 @@
 //	browser  the login side: walks the flow executor with a cookie jar
 //	load     many phones and browsers at a fixed arrival rate, with percentiles
 //	admin    the server under an administrator's token: makes people and removes them
+//	attack   the attack pack: what thieves try, and what held
 //	clock    wall and virtual time
 //	cli      the commands of cmd/simulator
 package simulator

@@ -20,6 +20,7 @@ const (
 	maxReply     = 1 << 20
 	maxRedirects = 10
 	csrfCookie   = "authentik_csrf"
+	session      = "authentik_session"
 	csrfHeader   = "X-authentik-CSRF"
 )
 
@@ -37,6 +38,8 @@ type Options struct {
 	// OnItem is told what the page shows for a device: the number to tap, before the push goes out
 	// and again when it changes; "" when the page no longer shows it. [phone.Screen.Show] fits.
 	OnItem func(device, item string)
+	// OnAsked is told which phone the server has asked, as the page shows it when it begins to wait for the answer.
+	OnAsked func(Device)
 	// OnPushFailed is told the server's words when it says that the push did not go out: a person
 	// then opens the app, which [phone.Phone.Refresh] does.
 	OnPushFailed func(text string)
@@ -79,6 +82,9 @@ func New(o Options) (*Browser, error) {
 	}
 	if o.OnItem == nil {
 		o.OnItem = func(string, string) {}
+	}
+	if o.OnAsked == nil {
+		o.OnAsked = func(Device) {}
 	}
 	if o.OnPushFailed == nil {
 		o.OnPushFailed = func(string) {}
@@ -157,6 +163,11 @@ func (b *Browser) Cookie(name string) string {
 		}
 	}
 	return ""
+}
+
+// Restart closes the browser and opens it again: the session is gone, and what the server wanted to be remembered longer is not.
+func (b *Browser) Restart() {
+	b.http.Jar.SetCookies(b.base, []*http.Cookie{{Name: session, Path: "/", MaxAge: -1}})
 }
 
 // page loads a flow's page, for the cookies that it sets.

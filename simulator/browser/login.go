@@ -209,6 +209,12 @@ func (w *walk) validate(ctx context.Context, c challenge) (challenge, bool) {
 		return next, false
 	}
 	w.show(next)
+	for _, shown := range next.phones() {
+		if shown.UID == chosen.UID {
+			chosen = shown
+		}
+	}
+	w.b.o.OnAsked(chosen)
 	if chosen.Mode == string(wire.CodeShown6) {
 		return w.code(ctx)
 	}

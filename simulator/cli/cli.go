@@ -16,6 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"countersign/simulator/attack"
 	"countersign/simulator/load"
 )
 
@@ -32,6 +33,7 @@ type commands struct {
 	Phone   phoneCmd   `cmd:"" help:"Serve a phone as a web page, for a person to hold."`
 	Run     runCmd     `cmd:"" help:"Log in many users, each answered by a phone, at a fixed rate; measure and check."`
 	Report  reportCmd  `cmd:"" help:"Make reports of a run from its log."`
+	Attack  attackCmd  `cmd:"" help:"Attack a server as thieves of passwords, QR codes and phones would, and say what held."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -79,7 +81,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer)
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, load.ErrWrong):
+	case errors.Is(err, load.ErrWrong), errors.Is(err, attack.ErrBroken):
 		return exitWrong
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted

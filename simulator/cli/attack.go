@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"countersign/simulator/attack"
+)
+
+// targetFlags name the server of a command that looks at it from outside.
+type targetFlags struct {
+	Server string `help:"URL of the server." default:"http://127.0.0.1:9000"`
+	Token  string `help:"API token of an administrator, who creates and deletes the users." env:"COUNTERSIGN_TOKEN" required:"" placeholder:"TOKEN"`
+	Flow   string `help:"Slug of the login flow." default:"default-authentication-flow"`
+	Setup  string `help:"Slug of the phone's set-up flow." default:"default-authenticator-mobile-setup"`
+	Prefix string `help:"Of the users' names; users of such names are replaced." default:"attack-"`
+	JSON   string `help:"Write the report as JSON to this file as well; - is the terminal, in place of the table." placeholder:"FILE" type:"path"`
+	JUnit  string `name:"junit" help:"Write the report as JUnit XML to this file." placeholder:"FILE" type:"path"`
+}
+
+type attackCmd struct {
+	targetFlags
+	Only     []string      `help:"Names of attacks, parted by commas; all, if it is left out." placeholder:"NAME,..."`
+	Seed     uint64        `help:"Of what is drawn, such as wrong numbers." default:"1"`
+	Tries    int           `help:"Logins of the push bombing." default:"200"`
+	Rings    int           `help:"Rings that they may cause." default:"3"`
+	Patience time.Duration `help:"How long to wait for a question to expire, at the most." default:"3m"`
+}
+
+// Help is the long text of --help.
+func (attackCmd) Help() string {
+	var b strings.Builder
+	b.WriteString(`Attacks a server that speaks the protocol of docs/phone-app.md as thieves of passwords, QR codes and phones would,
+each time on users of its own, whom it removes in the end. It needs no push service: its phones ask by themselves.
+
+Each attack is held (the server did what is expected of it), broken, not applicable (as the server is set up), or failed
+(it could not be carried out). The exit code is 0 if nothing broke or failed, 1 if something broke, 4 if the server is
+not there or an attack failed, 130 after an interruption. docs/attack-pack.md says what each verdict means.
+
+Attacks:
+`)
+	for _, a := range attack.All() {
+		fmt.Fprintf(&b, "\n%s: %s\n", a.Name, a.Does)
+	}
+	return b.String()
+}
+
+// Run carries the attacks out and prints the report.
+func (c *attackCmd) Run(e *env) error {
+	report, err := attack.Run(e.ctx, c.options(e))
+	if err != nil {
+		return err
+	}
+	if err := c.write(e, report); err != nil {
+		return err
+	}
+	if report.Interrupted {
+		return context.Canceled
+	}
+	return report.Err()
+}
+
+func (c *attackCmd) options(e *env) attack.Options {
+	return attack.Options{
+		Base: c.Server, Token: c.Token, Only: c.Only, Seed: c.Seed, Tries: c.Tries, Rings: c.Rings, Patience: c.Patience,
+		Prefix: c.Prefix, LoginFlow: c.Flow, SetupFlow: c.Setup, Progress: func(text string) { tell(e.err, "%s\n", text) },
+	}
+}
+
+// report is what a look at a server from outside gives.
+type report interface {
+	Text(w io.Writer, width int) error
+	JSON(w io.Writer) error
+	JUnit(w io.Writer) error
+}
+
+// write puts a report where the flags say.
+func (f targetFlags) write(e *env, r report) error {
+	for name, form := range map[string]func(io.Writer) error{f.JSON: r.JSON, f.JUnit: r.JUnit} {
+		if name == "" || name == "-" {
+			continue
+		}
+		var text bytes.Buffer
+		if err := form(&text); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, text.Bytes(), 0o600); err != nil {
+			return err
+		}
+	}
+	if f.JSON == "-" {
+		return r.JSON(e.out)
+	}
+	return r.Text(e.out, columns())
+}
+
+// columns is the width of the terminal, as the shell says it.
+func columns() int {
+	const usual = 100
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	return usual
+}
