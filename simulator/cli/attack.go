@@ -73,15 +73,15 @@ func (c *attackCmd) options(e *env) attack.Options {
 	}
 }
 
-// report is what a look at a server from outside gives.
-type report interface {
+// findings are what a look at a server from outside gives.
+type findings interface {
 	Text(w io.Writer, width int) error
 	JSON(w io.Writer) error
 	JUnit(w io.Writer) error
 }
 
 // write puts a report where the flags say.
-func (f targetFlags) write(e *env, r report) error {
+func (f targetFlags) write(e *env, r findings) error {
 	for name, form := range map[string]func(io.Writer) error{f.JSON: r.JSON, f.JUnit: r.JUnit} {
 		if name == "" || name == "-" {
 			continue
