@@ -34,6 +34,8 @@ type Options struct {
 	SetupFlow string            // slug; default "default-authenticator-mobile-setup"
 	Next      string            // where to go after the login; default nowhere in particular
 	NoPage    bool              // do not load the flow's page before the executor
+	// Reconnect asks again for what to do next when a connection broke, as a person does who loads the page again, and goes on.
+	Reconnect bool
 
 	// OnItem is told what the page shows for a device: the number to tap, before the push goes out
 	// and again when it changes; "" when the page no longer shows it. [phone.Screen.Show] fits.

@@ -17,6 +17,9 @@ const (
 	maxWaits       = 60 // POSTs that wait for one answer
 	maxCodes       = 10 // codes that are typed for one
 	retryPause     = 250 * time.Millisecond
+	maxReconnects  = 30 // of one login
+	firstReconnect = 250 * time.Millisecond
+	lastReconnect  = 5 * time.Second
 	enrolPollEvery = 3 * time.Second
 	maxEnrolPolls  = 100
 )
@@ -39,7 +42,7 @@ const (
 
 // Step is one exchange of a login.
 type Step struct {
-	Name  string        `json:"name"` // page, start, identify, password, select, wait, login, finish, enrol
+	Name  string        `json:"name"` // page, start, identify, password, select, wait, reconnect, login, finish, enrol
 	Began time.Time     `json:"began"`
 	Took  time.Duration `json:"took"`
 }
@@ -53,6 +56,7 @@ type Result struct {
 	Item       string  `json:"item,omitempty"`        // what the page last showed
 	PushFailed string  `json:"push_failed,omitempty"` // the server's words that the push did not go out
 	Waits      int     `json:"waits,omitempty"`       // POSTs that waited
+	Reconnects int     `json:"reconnects,omitempty"`  // connections that broke, and were made again
 	Steps      []Step  `json:"steps"`
 }
 
@@ -98,6 +102,7 @@ type walk struct {
 	result   Result
 	asked    bool // a phone was asked and accepted
 	miscoded bool // the code that was typed last was wrong
+	lost     bool // the connection broke in the last request
 	enrolled string
 }
 
@@ -111,6 +116,9 @@ func (w *walk) run(ctx context.Context) {
 	}
 	c, _, ok := w.ask(ctx, "start", http.MethodGet, nil)
 	for range maxChallenges {
+		if w.lost {
+			c, ok = w.reconnect(ctx)
+		}
 		if !ok || w.result.Outcome != "" {
 			return
 		}
@@ -119,6 +127,32 @@ func (w *walk) run(ctx context.Context) {
 	if w.result.Outcome == "" {
 		w.end(Failed, fmt.Sprintf("more than %d challenges", maxChallenges))
 	}
+}
+
+// broken ends the walk by an error of a request; one of the connection, or of a server that is away, it may get over: see
+// reconnect.
+func (w *walk) broken(err error) {
+	var status *StatusError
+	lasting := errors.As(err, &status) && status.Status < http.StatusBadGateway
+	if w.b.o.Reconnect && !lasting && w.result.Reconnects < maxReconnects {
+		w.lost = true
+		return
+	}
+	w.end(Failed, err.Error())
+}
+
+// reconnect asks for what is to be done now, with growing pauses until somebody answers.
+func (w *walk) reconnect(ctx context.Context) (c challenge, ok bool) {
+	for wait := firstReconnect; w.lost && ctx.Err() == nil; wait = min(2*wait, lastReconnect) {
+		w.lost = false
+		w.result.Reconnects++
+		if err := w.b.pause(ctx, wait); err != nil {
+			w.end(Failed, err.Error())
+			return c, false
+		}
+		c, _, ok = w.ask(ctx, "reconnect", http.MethodGet, nil)
+	}
+	return c, ok
 }
 
 // answer meets one challenge and returns the next; ok is false when the walk has ended.
@@ -277,7 +311,7 @@ func (w *walk) read(ctx context.Context) (code string, next challenge, ok bool) 
 	next, ok = w.wait(held, "")
 	stop()
 	<-done
-	if err != nil && ctx.Err() == nil && !ok && w.result.Outcome == "" {
+	if err != nil && ctx.Err() == nil && !ok && !w.lost && w.result.Outcome == "" {
 		w.end(Failed, err.Error())
 	}
 	if ok || w.result.Outcome != "" { // it was over before the code was there
@@ -303,7 +337,7 @@ func (w *walk) wait(ctx context.Context, code string) (challenge, bool) {
 			return next, false
 		}
 		if err != nil {
-			w.end(Failed, err.Error())
+			w.broken(err)
 			return next, false
 		}
 		if moved || next.Component == redirect {
@@ -426,7 +460,7 @@ func (w *walk) ask(ctx context.Context, name, method string, body any) (c challe
 		return err
 	})
 	if err != nil {
-		w.end(Failed, err.Error())
+		w.broken(err)
 		return c, moved, false
 	}
 	return c, moved, true

@@ -7,5 +7,5 @@
 //	─▶ check …, threshold … ─▶ run_ended
 //
 // A line says nothing secret: no token, no password, no key. Times are milliseconds since run_started; what was before, the
-// provisioning, has negative ones under the wall clock and 0 under the virtual one.
+// provisioning, was at 0.
 package event

@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
+
+	"countersign/simulator/word"
 )
 
 // Kind is a behaviour by a name, for scenarios that are written down.
@@ -101,8 +102,11 @@ func BehaviourNamed(name string) (Kind, error) {
 			return k, nil
 		}
 	}
-	best := slices.MinFunc(kinds, func(a, b Kind) int { return distance(name, a.Name) - distance(name, b.Name) })
-	return Kind{}, fmt.Errorf("phone: there is no behaviour %q; the nearest is %q", name, best.Name)
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = k.Name
+	}
+	return Kind{}, fmt.Errorf("phone: %w", word.Unknown("behaviour", name, names))
 }
 
 // Play has the phone behave as the kind of that name does from the next ring on, and lets befall it what comes before. Call it just
@@ -195,25 +199,4 @@ func age(ctx context.Context, p *Phone, _ time.Duration, version string) error {
 		return p.SetInfo(ctx, info)
 	}
 	return p.SetInfo(ctx, info.WithFetch())
-}
-
-// distance is Levenshtein's, by bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -91,7 +91,7 @@ func TestUnknownKindsAndParameters(t *testing.T) {
 	t.Parallel()
 	b := setup(t, servertest.Options{}, phone.Options{})
 	for _, c := range [][3]string{
-		{"wrong_nubmer", "", `"wrong_number"`}, {"aprove", "", `"approve"`}, {"deny", "x", "behaviour deny: param"}, {"wrong_alg", "RS256", "RS256"},
+		{"wrong_nubmer", "", "did you mean wrong_number?"}, {"aprove", "", "did you mean approve?"}, {"deny", "x", "behaviour deny: param"}, {"wrong_alg", "RS256", "RS256"},
 		{"lose_key", "", "keys"},
 	} {
 		if _, err := b.phone.Play(b.ctx, c[0], &phone.Screen{}, 0, c[1]); err == nil || !strings.Contains(err.Error(), c[2]) {

@@ -38,8 +38,9 @@ type Options struct {
 
 // Server is the stand-in. It is a phone.Source.
 type Server struct {
-	URL string // with trailing slash
-	o   Options
+	URL     string       // with trailing slash
+	Handler http.Handler // what serves there
+	o       Options
 
 	mu       sync.Mutex
 	users    map[int]*user
@@ -129,7 +130,7 @@ func Start(o Options) Running {
 	mux.HandleFunc("/api/v3/core/users/{id}/", s.admin(s.userAPI))
 	mux.HandleFunc("POST /api/v3/core/users/{id}/set_password/", s.admin(s.setPassword))
 	srv := httptest.NewServer(mux)
-	s.URL = srv.URL + "/"
+	s.URL, s.Handler = srv.URL+"/", mux
 	return Running{s, func() { srv.CloseClientConnections(); srv.Close() }}
 }
 

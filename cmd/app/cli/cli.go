@@ -22,6 +22,7 @@ type commands struct {
 	Serve    serveCmd    `cmd:"" help:"Run the server, with its own PostgreSQL unless --database-url names another."`
 	Worker   workerCmd   `cmd:"" help:"Run background jobs only, beside servers with COUNTERSIGN_WORKER=false."`
 	Demo     demoCmd     `cmd:"" help:"Try it: a server, a push service and a simulated phone on this machine, with nothing to set up."`
+	Database databaseCmd `cmd:"" help:"Run the managed PostgreSQL alone, for several servers on this machine."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the database schema up to date, and stop."`
 	Doctor   doctorCmd   `cmd:"" help:"Check settings, data directory, database, push credentials and mail server, and say what to do."`
 	Setup    setupCmd    `cmd:"" help:"Print a new one-time setup link for the first administrator."`

@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"countersign/simulator/event"
+	"countersign/simulator/fcm"
+	"countersign/simulator/phone"
+	"countersign/simulator/scenario"
+)
+
+const (
+	callLimit    = 30 * time.Second
+	loginLimit   = 15 * time.Minute // an answer window is at most ten
+	leaveLimit   = time.Minute
+	provisioners = 8
+	maxFlying    = 20_000 // logins; more are not begun, and count as wrong
+)
+
+// Push is the push service that the server under test sends to.
+type Push interface {
+	phone.Source
+	SetConditions(ctx context.Context, c fcm.Conditions) error
+}
+
+// Meter knows the metrics of a run, for its thresholds.
+type Meter interface {
+	event.Sink
+	// Value is a metric's value; false where the run has none.
+	Value(metric, aggregation string, quantile float64) (float64, bool)
+}
+
+// Options of a run. Scenario and Meter are needed, and Token and Push for a target that is a URL.
+type Options struct {
+	Scenario scenario.Scenario
+	Seed     uint64
+	Token    string // of an administrator who may create users
+	Push     Push
+	Program  string     // of the server, for nodes of our own; see world.Find
+	Dir      string     // where their data go; "": a temporary directory
+	Sink     event.Sink // told everything, besides Meter
+	Meter    Meter
+	Prefix   string         // of user names; default "simulated-"
+	Keep     bool           // leave the users on a server that is not ours
+	NodeLog  io.Writer      // nil: files in Dir
+	Control  *Control       // to pause and step by; nil: nobody does
+	Progress func(s string) // default: none
+	Version  string         // of the program, for the log
+}
+
+// Verdict is how a run went. The zero Verdict is success.
+type Verdict struct {
+	Wrong       int      // logins that ended as they should not
+	Failed      []string // checks
+	Crossed     []string // thresholds
+	Unreachable error    // the target was not there, or went away
+	Interrupted bool
+}
+
+// ErrUnreachable says that the target cannot be reached.
+var ErrUnreachable = errors.New("target unreachable")
+
+// rng is the stream of draws of one purpose, whose is its owner's number.
+func rng(seed uint64, purpose string, whose int) *rand.Rand {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, purpose)
+	return rand.New(rand.NewPCG(seed^h.Sum64(), uint64(whose))) //nolint:gosec // G404: draws that a seed repeats, no secrets
+}

@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"countersign/mobile/wire"
+	"countersign/simulator/browser"
+	"countersign/simulator/event"
+	"countersign/simulator/phone"
+	"countersign/simulator/scenario"
+)
+
+// person is a user with a phone. At most one login of theirs runs at a time.
+type person struct {
+	number int // from 1
+	id     int // at the server
+	name   string
+	secret string
+	group  scenario.Phones
+	screen phone.Screen
+	phone  *phone.Phone
+	plan   atomic.Pointer[plan]
+	manual atomic.Bool // a human has the phone
+	lost   atomic.Bool // the phone is gone: it rings no more
+
+	known *browser.Browser // the one that they keep to, in streams that say so; of the login that runs
+	who   atomic.Pointer[browserEars]
+
+	mu   sync.Mutex
+	last chan struct{} // closed when the login before is over
+}
+
+// browserEars are what a browser tells while one login runs in it.
+type browserEars struct{ onStep func(browser.Step) }
+
+// queue puts a login behind the person's last one: before is closed when it may run, and done is to be closed after it.
+func (p *person) queue() (before <-chan struct{}, done chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before, done = p.last, make(chan struct{})
+	if before == nil {
+		free := make(chan struct{})
+		close(free)
+		before = free
+	}
+	p.last = done
+	return before, done
+}
+
+// behave is the phone's behaviour: the current plan's.
+func (p *person) behave(ctx context.Context, ph *phone.Phone, r phone.Ring) (string, error) {
+	current := p.plan.Load()
+	if current == nil || p.manual.Load() || p.lost.Load() {
+		return "", nil
+	}
+	return current.act(ctx, ph, r)
+}
+
+// witness is a phone's transport that sees answers go out, whichever way they are made.
+type witness struct {
+	http.RoundTripper
+	p *person
+}
+
+// RoundTrip makes the request.
+func (w witness) RoundTrip(req *http.Request) (*http.Response, error) {
+	if current := w.p.plan.Load(); current != nil && strings.HasSuffix(req.URL.Path, "/"+wire.ActionResponse+"/") {
+		current.answered.Store(true)
+	}
+	return w.RoundTripper.RoundTrip(req)
+}
+
+// heard takes a step of the phone.
+func (r *run) heard(p *person, s phone.Step) {
+	// The step's own time is that of the phone's clock, which may go wrong.
+	e := event.Event{At: r.at(r.clock.Now()), Kind: event.PhoneStep, Phone: p.number, Name: s.Name, Took: event.Millis(s.Took), Error: s.Error}
+	if current := p.plan.Load(); current != nil {
+		e.Login = current.login
+	}
+	switch s.Name {
+	case phone.StepRang:
+		r.tally.rang(p.number)
+	case phone.StepAnswered:
+		if s.Error == "" {
+			r.tally.answered(p.number, s.TxID)
+		}
+	}
+	if s.Error != "" {
+		r.tally.add(countErrors, 1)
+		if r.virtual() {
+			e.Error = "failed" // its words name what no seed draws, such as ports and keys
+		}
+	}
+	r.take(e)
+}
+
+// sleep waits on the run's clock; false when the run is over first.
+func (r *run) sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	c, stop := r.clock.After(d)
+	defer stop()
+	select {
+	case <-c:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
