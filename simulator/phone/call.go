@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 
 	"countersign/mobile/wire"
 )
@@ -48,35 +49,51 @@ func (p *Phone) Call(ctx context.Context, a Account, method, action string, body
 			}
 		}
 	}
-	status, reply, stale, err := p.send(ctx, a, method, action, text)
+	return p.exchange(ctx, a, method, action, nil, text)
+}
+
+// exchange is Call with a query.
+func (p *Phone) exchange(ctx context.Context, a Account, method, action string, query url.Values, body []byte) (status int, reply []byte, err error) {
+	status, reply, stale, err := p.send(ctx, a, method, action, query, body)
 	if stale && err == nil { // the server's nonce was not known, or is over: now it is known
-		status, reply, _, err = p.send(ctx, a, method, action, text)
+		status, reply, _, err = p.send(ctx, a, method, action, query, body)
 	}
 	return status, reply, err
 }
 
-// send is one try. stale says that the proof needs the nonce that came with the reply.
-func (p *Phone) send(ctx context.Context, a Account, method, action string, body []byte) (status int, reply []byte, stale bool, err error) {
-	ctx, done, err := p.online(ctx)
-	if err != nil {
-		return 0, nil, false, err
-	}
-	defer done()
+// request is one with the account's credentials.
+func (p *Phone) request(ctx context.Context, a Account, method, action string, body []byte) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, a.Server+wire.Path(a.Device, action), bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, false, err
+		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+a.token)
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if a.keys != nil {
-		if err := a.keys.prove(req, action, body, a.token, p.o.Clock.Now()); err != nil {
-			return 0, nil, false, err
-		}
+	if a.keys == nil {
+		return req, nil
 	}
-	res, err := p.o.HTTP.Do(req)
+	return req, a.keys.prove(req, action, body, a.token, p.o.Clock.Now())
+}
+
+// send is one try. stale says that the proof needs the nonce that came with the reply. A request with a query is held by the server.
+func (p *Phone) send(ctx context.Context, a Account, method, action string, query url.Values, body []byte) (status int, reply []byte, stale bool, err error) {
+	ctx, done, err := p.online(ctx)
+	if err != nil {
+		return 0, nil, false, err
+	}
+	defer done()
+	req, err := p.request(ctx, a, method, action, body)
+	if err != nil {
+		return 0, nil, false, err
+	}
+	client := *p.o.HTTP
+	if query != nil {
+		req.URL.RawQuery, client.Timeout = query.Encode(), 0
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		return 0, nil, false, err
 	}

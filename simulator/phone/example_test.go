@@ -8,22 +8,18 @@ import (
 	"countersign/simulator/servertest"
 )
 
-// The phone of a person who reads the number off the page and taps it.
+// The phone of a person who reads the number off the page and taps it. A real server's pushes come from a double of its push
+// service, as fcm.Double, and its page is read by the browser package.
 func Example() {
-	ctx := context.Background()
-	server := servertest.Start(servertest.Options{})
+	ctx, screen, server := context.Background(), phone.Screen{}, servertest.Start(servertest.Options{})
 	defer server.Close()
 	server.AddUser("ada", "secret")
 
-	var screen phone.Screen
-	p := phone.New(phone.Options{Push: server, Behaviour: phone.Approve(&screen)})
-	defer p.Close()
-	account, err := p.EnrolFromQR(ctx, server.Enrolment("ada"))
+	p, account, err := phone.Enrol(ctx, server.Enrolment("ada"), phone.Options{Push: server, Behaviour: phone.Approve(&screen)})
 	if err != nil {
-		fmt.Println(err)
-		return
+		panic(err)
 	}
-
+	defer p.Close()
 	_, number := server.Ask("ada") // a login begins; the page shows a number
 	screen.Show(account.Device, number)
 	ring, err := p.AwaitRing(ctx, func(r phone.Ring) bool { return r.State == phone.Answered })

@@ -28,6 +28,9 @@ var errOffline = errors.New("phone: no network")
 // maxMissed are the pushes that wait for a phone: FCM keeps no more of one app.
 const maxMissed = 100
 
+// errKilled is what a request of an app that does not run gets.
+var errKilled = errors.New("phone: the app was killed")
+
 // SetNetwork changes how the phone is connected. What is under way breaks off; what waited comes when it is back.
 func (p *Phone) SetNetwork(n Network) {
 	p.mu.Lock()
@@ -36,23 +39,28 @@ func (p *Phone) SetNetwork(n Network) {
 		return
 	}
 	p.network = n
-	p.cut()
-	p.signal()
-	if n != Online {
+	p.relink()
+	if n != Online || p.ctx.Err() != nil {
 		return
 	}
-	p.link, p.cut = context.WithCancel(p.ctx)
 	missed := p.missed
 	p.missed = nil
-	if p.ctx.Err() == nil {
-		p.work.Go(func() {
-			for _, m := range missed {
-				if m.Expires.IsZero() || p.real.Now().Before(m.Expires) {
-					p.pushed(m)
-				}
+	p.work.Go(func() {
+		for _, m := range missed {
+			if m.Expires.IsZero() || p.real.Now().Before(m.Expires) {
+				p.arrive(m)
 			}
-		})
+		}
+	})
+}
+
+// relink breaks off what is under way, and gives it a new start if the app runs and has a network. The caller holds the lock.
+func (p *Phone) relink() {
+	p.cut()
+	if p.network == Online && !p.killed {
+		p.link, p.cut = context.WithCancel(p.ctx)
 	}
+	p.signal()
 }
 
 // SetSaver has a battery saver hold each push back for so long; 0 switches it off.
@@ -69,14 +77,14 @@ func (p *Phone) Kill() {
 	defer p.mu.Unlock()
 	p.killed = true
 	p.rings = slices.DeleteFunc(p.rings, func(r *Ring) bool { return r.State == Ringing })
-	p.signal()
+	p.relink()
 }
 
 // Open starts an app that was killed, which looks at once for what is pending.
 func (p *Phone) Open(ctx context.Context) error {
 	p.mu.Lock()
 	p.killed = false
-	p.signal()
+	p.relink()
 	p.mu.Unlock()
 	return p.Refresh(ctx)
 }
@@ -94,11 +102,14 @@ func (p *Phone) reaches(m fcm.Message) (late time.Duration, ok bool) {
 	return 0, false
 }
 
-// online gives ctx an end when the network goes; call done.
+// online gives ctx an end when the network goes or the app is killed; call done.
 func (p *Phone) online(ctx context.Context) (_ context.Context, done func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.network != Online {
+	switch {
+	case p.killed:
+		return nil, nil, errKilled
+	case p.network != Online:
 		return nil, nil, errOffline
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -41,6 +41,8 @@ type namer interface {
 type Options struct {
 	Push      Source        // nil: the phone has no push and only looks when told to, by Refresh
 	Address   string        // its push address; default a fresh one
+	Fetch     Fetch         // how it learns of prompts; default ByPush. A stock phone has no other way
+	Receipts  bool          // it says when a prompt is on its screen
 	Behaviour Behaviour     // how it answers; nil leaves every ring to [Phone.Answer]
 	Stock     bool          // a phone that cannot fetch and shows what the push carries
 	Signs     bool          // it has keys: it proves each request and signs its answers, and believes only its server
@@ -112,8 +114,14 @@ func New(o Options) *Phone {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
+	if o.Fetch == "" {
+		o.Fetch = ByPush
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Stock {
+		o.Fetch = ByPush
 	}
 	o.Info = describe(o.Info, o.Stock)
 	o.Rand = &serial{from: o.Rand}
@@ -272,10 +280,30 @@ func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error
 	if a.Fingerprint != "" {
 		return a, nil
 	}
+	return a, p.begin(ctx, a)
+}
+
+// begin tells the server all about the phone, once an account counts.
+func (p *Phone) begin(ctx context.Context, a Account) error {
 	if err := p.sendAddress(ctx, a); err != nil {
-		return a, err
+		return err
 	}
-	return a, p.checkIn(ctx, a)
+	if err := p.checkIn(ctx, a); err != nil {
+		return err
+	}
+	p.follow(a.Device)
+	return nil
+}
+
+// Enrol makes a phone and enrols it with the text of a QR code. Close it; after an error there is none.
+func Enrol(ctx context.Context, payload []byte, o Options) (*Phone, Account, error) {
+	p := New(o)
+	a, err := p.EnrolFromQR(ctx, payload)
+	if err != nil {
+		p.Close()
+		return nil, Account{}, err
+	}
+	return p, a, nil
 }
 
 // EnrolFromLink enrols the phone with the link that its camera reads: it exchanges the code for what the QR code holds.
@@ -293,11 +321,14 @@ func (p *Phone) EnrolFromLink(ctx context.Context, link string) (Account, error)
 
 func (p *Phone) sendAddress(ctx context.Context, a Account) error {
 	address := p.Address()
-	if address == "" {
-		return nil
-	}
 	key := wire.PushKey{FirebaseKey: address}
-	if n, ok := p.o.Push.(namer); ok {
+	switch {
+	case address == "" && p.o.Fetch == ByPush:
+		return nil
+	case address == "":
+		key = wire.PushKey{FirebaseKey: "-", Channel: wire.ChannelNone}
+	}
+	if n, ok := p.o.Push.(namer); ok && address != "" {
 		key = n.PushKey(address)
 	}
 	err := p.step(StepAddress, "", a.Device, func() error {

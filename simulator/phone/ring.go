@@ -3,6 +3,7 @@ package phone
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -119,14 +120,14 @@ func (p *Phone) wake(tx string) {
 	ctx, cancel := context.WithTimeout(p.ctx, callLimit)
 	defer cancel()
 	for _, a := range p.Accounts() {
-		fresh, found, err := p.fetch(ctx, a, tx)
+		fresh, list, err := p.fetch(ctx, a, nil)
 		if err != nil {
 			continue // noted; another account may still have it
 		}
 		for _, r := range fresh {
 			p.behave(r)
 		}
-		if found {
+		if among(list, tx) {
 			return
 		}
 	}
@@ -138,53 +139,64 @@ func (p *Phone) wake(tx string) {
 func (p *Phone) Refresh(ctx context.Context) error {
 	var failed error
 	for _, a := range p.Accounts() {
-		fresh, _, err := p.fetch(ctx, a, "")
+		fresh, _, err := p.fetch(ctx, a, nil)
 		if err != nil {
 			failed = err
 		}
-		for _, r := range fresh {
-			p.spawn(func() { p.behave(r) })
-		}
+		p.behaveAll(fresh)
 	}
 	return failed
 }
 
-// fetch gets an account's pending prompts and puts the new ones on the phone. Rings that are no
-// longer pending are over. found says whether tx is among the prompts.
-func (p *Phone) fetch(ctx context.Context, a Account, tx string) (fresh []Ring, found bool, err error) {
-	p.mu.Lock()
-	before := p.serial // a ring that comes while the reply is on its way is not judged by it
-	p.mu.Unlock()
-	var list wire.Pending
-	err = p.step(StepFetched, tx, a.Device, func() error {
-		status, body, err := p.Call(ctx, a, http.MethodGet, wire.ActionPending, nil)
+// fetch gets an account's pending prompts and puts the new ones on the phone.
+func (p *Phone) fetch(ctx context.Context, a Account, query url.Values) (fresh []Ring, list []wire.Prompt, err error) {
+	before := p.newest() // a ring that comes while the reply is on its way is not judged by it
+	err = p.step(StepFetched, "", a.Device, func() error {
+		status, body, err := p.exchange(ctx, a, http.MethodGet, wire.ActionPending, query, nil)
 		if err != nil {
 			return err
 		}
 		if status != http.StatusOK {
 			return statusError(status, body)
 		}
-		list, err = wire.ParsePending(body)
+		pending, err := wire.ParsePending(body)
+		list = pending.Pending
 		return err
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	listed := func(tx string) bool {
-		return slices.ContainsFunc(list.Pending, func(one wire.Prompt) bool { return one.TxID == tx })
-	}
+	return p.take(a, before, list), list, nil
+}
+
+// newest is the serial of the last ring.
+func (p *Phone) newest() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.serial
+}
+
+// among tells whether a prompt is on a list.
+func among(list []wire.Prompt, tx string) bool {
+	return slices.ContainsFunc(list, func(one wire.Prompt) bool { return one.TxID == tx })
+}
+
+// take puts the new ones of an account's pending prompts on the phone. Rings up to the serial before that are no longer pending are
+// over.
+func (p *Phone) take(a Account, before uint64, list []wire.Prompt) (fresh []Ring) {
 	p.mu.Lock()
 	for _, r := range p.rings {
-		if r.Device == a.Device && r.State == Ringing && r.serial <= before && !listed(r.TxID) {
+		if r.Device == a.Device && r.State == Ringing && r.serial <= before && !among(list, r.TxID) {
 			r.State, r.Ended = Gone, p.o.Clock.Now()
 		}
 	}
 	p.signal()
 	p.mu.Unlock()
-	for _, one := range list.Pending {
+	for _, one := range list {
 		digest := ""
 		if a.keys != nil {
 			signed := one
+			var err error
 			if one, digest, err = a.keys.server.CheckPrompt(signed.Challenge, a.Server, a.Device); err != nil {
 				p.note(Step{Name: StepIgnored, TxID: signed.TxID, Device: a.Device, Detail: err.Error()})
 				continue
@@ -198,7 +210,14 @@ func (p *Phone) fetch(ctx context.Context, a Account, tx string) (fresh []Ring, 
 			fresh = append(fresh, r)
 		}
 	}
-	return fresh, listed(tx), nil
+	return fresh
+}
+
+// behaveAll lets the behaviour have rings, beside the caller.
+func (p *Phone) behaveAll(fresh []Ring) {
+	for _, r := range fresh {
+		p.spawn(func() { p.behave(r) })
+	}
 }
 
 // ring puts one prompt on the phone and lets the behaviour have it.
@@ -231,7 +250,11 @@ func (p *Phone) add(r *Ring) bool {
 	return true
 }
 
+// behave shows a ring and lets the behaviour have it.
 func (p *Phone) behave(r Ring) {
+	if p.o.Receipts && !p.o.Stock {
+		p.act(func(ctx context.Context) error { return p.display(ctx, r) })
+	}
 	p.mu.Lock()
 	decide := p.behaviour
 	p.mu.Unlock()
@@ -257,6 +280,15 @@ func (p *Phone) behave(r Ring) {
 			return
 		}
 	}
+}
+
+// display tells the server that a ring is on the screen.
+func (p *Phone) display(ctx context.Context, r Ring) error {
+	a, found := p.accountOf(r)
+	if !found {
+		return errNoAccount
+	}
+	return p.step(StepDisplayed, r.TxID, r.Device, func() error { return p.call(ctx, a, wire.ActionDisplayed, wire.Displayed{TxID: r.TxID}, nil) })
 }
 
 // maxTries is more numbers than any server lets be typed wrong.

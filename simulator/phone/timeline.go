@@ -14,6 +14,9 @@ const (
 	StepCheckedIn = "checked_in"
 	StepReceived  = "push_received" // Took: since the push service accepted it
 	StepMissed    = "push_missed"   // no network, or the app was killed
+	StepConnected = "socket_opened"
+	StepHungUp    = "hung_up" // by the server, or on the way: a poll, or a socket
+	StepDisplayed = "displayed"
 	StepFetched   = "fetched"
 	StepRang      = "rang"
 	StepDecided   = "decided"

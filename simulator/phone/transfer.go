@@ -107,10 +107,7 @@ func (p *Phone) Settle(ctx context.Context, device string) error {
 			return err
 		}
 	}
-	if err := p.sendAddress(ctx, a); err != nil {
-		return err
-	}
-	return p.checkIn(ctx, a)
+	return p.begin(ctx, a)
 }
 
 // SettleLater does what Settle does beside the caller.
