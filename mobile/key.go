@@ -219,7 +219,7 @@ func (s *Service) signAll(ctx context.Context, prompts []wire.Prompt, server str
 	}
 	for i := range prompts {
 		var shown wire.Presented
-		if prompts[i].Challenge, shown, err = signer.SignPrompt(prompts[i], server, device.String()); err != nil {
+		if prompts[i].Challenge, shown, err = signer.Present(prompts[i], server, device.String()); err != nil {
 			return err
 		}
 		s.challenges.add(shown, s.Now())

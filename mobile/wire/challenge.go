@@ -63,7 +63,13 @@ type Presented struct {
 }
 
 // SignPrompt signs a prompt for a device of a server, which is named by the base URL that the phone knows it by.
-func (s *Signer) SignPrompt(p Prompt, server, device string) (compact string, shown Presented, err error) {
+func (s *Signer) SignPrompt(p Prompt, server, device string) (string, error) {
+	compact, _, err := s.Present(p, server, device)
+	return compact, err
+}
+
+// Present is SignPrompt, and gives what an answer will have to name.
+func (s *Signer) Present(p Prompt, server, device string) (compact string, shown Presented, err error) {
 	payload, err := p.payload(server, device)
 	if err != nil {
 		return "", Presented{}, fmt.Errorf("sign challenge: %w", err)

@@ -76,7 +76,7 @@ func TestSignaturesRoundTrip(t *testing.T) {
 		if p, err := s.CheckProof(proof, request); err != nil || p.Nonce != "a-nonce" || !p.IssuedAt.Equal(noon) || len(p.ID) < minID {
 			t.Errorf("%s: %+v %v", name, p, err)
 		}
-		challenge, _, err := s.SignPrompt(prompt, server, device)
+		challenge, err := s.SignPrompt(prompt, server, device)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -404,7 +404,7 @@ func TestForgedSignatures(t *testing.T) {
 func TestForeignChallenges(t *testing.T) {
 	t.Parallel()
 	s := signers(t)
-	compact, _, err := s["ES256"].SignPrompt(prompt, server, device)
+	compact, err := s["ES256"].SignPrompt(prompt, server, device)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -424,7 +424,7 @@ func TestForeignChallenges(t *testing.T) {
 	}
 	unfit := prompt
 	unfit.Items = []string{"123"}
-	if compact, _, err = s["ES256"].SignPrompt(unfit, server, device); err != nil {
+	if compact, err = s["ES256"].SignPrompt(unfit, server, device); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := s["ES256"].CheckPrompt(compact, server, device); err == nil {
@@ -482,7 +482,7 @@ func vectors(t testing.TB) []vector {
 		}
 		compact, err := s.Prove(request, "a-nonce", noon)
 		add(vector{Name: alg + " proof", Kind: "proof", Method: request.Method, URL: request.URL, Body: string(request.Body), Token: request.Token}, compact, err)
-		compact, _, err = s.SignPrompt(prompt, server, device)
+		compact, err = s.SignPrompt(prompt, server, device)
 		add(vector{Name: alg + " challenge", Kind: "challenge", Server: server, Device: device, Digest: hash(shown)}, compact, err)
 		for _, a := range []Answer{answerTo(t, Approve, "456"), answerTo(t, Deny, ""), answerTo(t, Report, "")} {
 			compact, err = s.SignAnswer(a, UsePossession)
@@ -500,7 +500,7 @@ func vectors(t testing.TB) []vector {
 				t.Fatal(err)
 			}
 			name := alg + " " + string(p.Mode)
-			compact, _, err = s.SignPrompt(p, server, device)
+			compact, err = s.SignPrompt(p, server, device)
 			add(vector{Name: name + " challenge", Kind: "challenge", Server: server, Device: device, Digest: hash(text)}, compact, err)
 			a := answerTo(t, Approve, "093027")
 			a.Digest = hash(text)
@@ -526,7 +526,7 @@ func TestTypedPromptsAreSigned(t *testing.T) {
 	t.Parallel()
 	s := signers(t)["EdDSA"]
 	for _, p := range typedPrompts() {
-		compact, _, err := s.SignPrompt(p, server, device)
+		compact, err := s.SignPrompt(p, server, device)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -540,7 +540,7 @@ func TestTypedPromptsAreSigned(t *testing.T) {
 			t.Errorf("%s: the digest depends on how the items were read: %v", p.Mode, err)
 		}
 		p.Items = []string{"093027", "1"}
-		if compact, _, err = s.SignPrompt(p, server, device); err != nil {
+		if compact, err = s.SignPrompt(p, server, device); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := s.CheckPrompt(compact, server, device); err == nil {

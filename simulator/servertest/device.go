@@ -181,7 +181,7 @@ func (s *Server) list(d *device) []wire.Prompt {
 	p := d.pending.Prompt
 	if d.keys != nil {
 		var err error
-		if p.Challenge, _, err = s.signer.SignPrompt(p, s.URL, d.uuid); err != nil {
+		if p.Challenge, err = s.signer.SignPrompt(p, s.URL, d.uuid); err != nil {
 			panic(err) // texts
 		}
 	}
