@@ -263,7 +263,7 @@ func foreignChallenge(ctx context.Context, t *trial) error {
 	t.refused("an approval of another text than the server's", got, err)
 
 	// What a push service, or whoever has its credentials, could have a phone fetch.
-	forged, _, err := theirs.SignPrompt(shown, a.server, a.device)
+	forged, err := theirs.SignPrompt(shown, a.server, a.device)
 	if err != nil {
 		return err
 	}
