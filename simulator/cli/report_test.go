@@ -40,7 +40,8 @@ func TestReportsOfALog(t *testing.T) {
 	log := logged(t, "run.jsonl", 120)
 	dir := t.TempDir()
 	figures, cases := filepath.Join(dir, "a.json"), filepath.Join(dir, "a.xml")
-	code, out, errs := run(t, "", "report", log, "--json", figures, "--junit", cases)
+	page := filepath.Join(dir, "a.html")
+	code, out, errs := run(t, "", "report", log, "--html", page, "--json", figures, "--junit", cases)
 	if code != 0 || !strings.Contains(out, "✓ passed  seed 7") || errs != "" {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
@@ -54,6 +55,9 @@ func TestReportsOfALog(t *testing.T) {
 	}
 	if err := json.Unmarshal(text, &s); err != nil || s.Seed != 7 || s.Metrics["login_duration"].Max != 120 {
 		t.Errorf("%+v (%v)", s, err)
+	}
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "<title>morning: passed, seed 7</title>") {
+		t.Errorf("%.300s (%v)", text, err)
 	}
 	if text, err := os.ReadFile(cases); err != nil || !strings.Contains(string(text), `tests="2" failures="0"`) {
 		t.Errorf("%s (%v)", text, err)

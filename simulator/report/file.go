@@ -11,13 +11,14 @@ import (
 
 // Files are where reports are written to; "" is nowhere.
 type Files struct {
+	HTML  string `help:"Write the report as one HTML file." placeholder:"FILE" type:"path" name:"html"`
 	JSON  string `help:"Write the report's figures as JSON." placeholder:"FILE" type:"path" name:"json"`
 	JUnit string `help:"Write checks and thresholds as JUnit XML." placeholder:"FILE" type:"path" name:"junit"`
 }
 
 // Write writes each report. One that cannot be written does not keep the others from it.
 func (f Files) Write(s *Summary) error {
-	return errors.Join(WriteFile(f.JSON, s.JSON), WriteFile(f.JUnit, s.JUnit))
+	return errors.Join(WriteFile(f.HTML, s.HTML), WriteFile(f.JSON, s.JSON), WriteFile(f.JUnit, s.JUnit))
 }
 
 // WriteFile makes a file of what write writes; "" is none.

@@ -241,26 +241,31 @@ func (c *Collector) metric(name string) Metric {
 	return m
 }
 
-// curve is the percentiles up to the last that the count bears, five to each halving of what is left.
+// standard are the percentiles that a curve has exactly, as far as the count bears them.
+var standard = []float64{50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.999, 99.9999}
+
+// curve is the percentiles up to the last that the count bears, five to each halving of what is left, and the maximum.
 func (t *trend) curve() []Quantile {
-	var out []Quantile
 	n := float64(t.h.TotalCount())
-	add := func(p float64) { out = append(out, Quantile{P: p, Ms: t.at(p) / 1000}) }
-	for left := 1.0; left > 1/n; left /= 2 {
+	at := []float64{100 * (1 - 1/n), 100}
+	for left := 1.0; left*n >= 1; left /= 2 {
 		for tick := range 5 {
 			if rest := left * (1 - float64(tick)/10); rest*n >= 1 {
-				add(100 * (1 - rest))
+				at = append(at, 100*(1-rest))
 			}
 		}
 	}
-	add(100 * (1 - 1/n))
-	slices.SortFunc(out, func(a, b Quantile) int {
-		if a.P < b.P {
-			return -1
+	for _, p := range standard {
+		if (100-p)*n >= 100 {
+			at = append(at, p)
 		}
-		return 1
-	})
-	return slices.CompactFunc(out, func(a, b Quantile) bool { return a.P == b.P })
+	}
+	slices.Sort(at)
+	var out []Quantile
+	for _, p := range slices.Compact(at) {
+		out = append(out, Quantile{P: p, Ms: t.at(p) / 1000})
+	}
+	return out
 }
 
 func troubles(counts map[Trouble]int) []Trouble {
