@@ -18,6 +18,7 @@ import (
 
 	"countersign/simulator/attack"
 	"countersign/simulator/load"
+	"countersign/simulator/report"
 )
 
 const (
@@ -34,6 +35,7 @@ type commands struct {
 	Run     runCmd     `cmd:"" help:"Log in many users, each answered by a phone, at a fixed rate; measure and check."`
 	Report  reportCmd  `cmd:"" help:"Make reports of a run from its log."`
 	Attack  attackCmd  `cmd:"" help:"Attack a server as thieves of passwords, QR codes and phones would, and say what held."`
+	Compare compareCmd `cmd:"" help:"Hold a run against an earlier one."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -81,7 +83,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer)
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, load.ErrWrong), errors.Is(err, attack.ErrBroken):
+	case errors.Is(err, load.ErrWrong), errors.Is(err, attack.ErrBroken), errors.Is(err, report.ErrWorse):
 		return exitWrong
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted

@@ -32,6 +32,37 @@ func (c *reportCmd) Run(e *env) error {
 	return errors.Join(s.Text(e.out, terminal(e.out)), c.Write(&s))
 }
 
+type compareCmd struct {
+	Tolerance report.Tolerance `help:"By how much a figure may be worse." default:"10%"`
+	HTML      string           `help:"Write the comparison as one HTML file." placeholder:"FILE" type:"path" name:"html"`
+	A         string           `arg:"" help:"The earlier run: its log, or its figures as JSON." type:"existingfile"`
+	B         string           `arg:"" help:"The later run." type:"existingfile"`
+}
+
+// Help is the long text of --help.
+func (compareCmd) Help() string {
+	return `Shows the figures of both runs, and what got worse, or better, by more than the tolerance. The exit code is 1 when a figure of B
+is worse. Durations that differ by less than a millisecond, percentiles with fewer than five values beyond them, and the simulator's own
+lag are shown and not judged.`
+}
+
+// Run compares.
+func (c *compareCmd) Run(e *env) error {
+	a, err := readSummary(e, c.A)
+	if err != nil {
+		return err
+	}
+	b, err := readSummary(e, c.B)
+	if err != nil {
+		return err
+	}
+	compared := report.Compare(&a, &b, c.Tolerance)
+	if err := errors.Join(compared.Text(e.out, terminal(e.out)), report.WriteFile(c.HTML, compared.HTML)); err != nil {
+		return err
+	}
+	return compared.Err()
+}
+
 // readSummary reads a log or a summary, and tells the person of a log that breaks off.
 func readSummary(e *env, path string) (report.Summary, error) {
 	f, err := os.Open(path) //nolint:gosec // G304: the person says which

@@ -83,3 +83,27 @@ func TestReportsOfALog(t *testing.T) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }
+
+func TestCompareEndsWithOneWhereItIsWorse(t *testing.T) {
+	t.Parallel()
+	a, b := logged(t, "a.jsonl", 100), logged(t, "b.jsonl", 300)
+	page := filepath.Join(t.TempDir(), "a.html")
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"compare", a, a}, 0, "✓ no figure is worse by more than 10 %"},
+		{[]string{"compare", a, b, "--html", page}, 1, "✗ logins rate"},
+		{[]string{"compare", a, b, "--tolerance", "300%"}, 0, "✓ no figure"},
+		{[]string{"compare", a, b, "--tolerance", "many"}, 2, "is no tolerance"},
+		{[]string{"compare", a, b + "x"}, 2, "b.jsonlx"},
+	} {
+		if code, out, errs := run(t, "", c.args...); code != c.code || !strings.Contains(out+errs, c.says) {
+			t.Errorf("%v: exit %d\n%s%s", c.args, code, out, errs)
+		}
+	}
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "<title>Worse: morning, two runs</title>") {
+		t.Errorf("%.300s (%v)", text, err)
+	}
+}

@@ -2,7 +2,7 @@ package report
 
 import (
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"fmt"
 	"html/template"
@@ -19,8 +19,8 @@ import (
 //go:embed report.css
 var style string
 
-//go:embed report.html
-var page string
+//go:embed report.html compare.html
+var files embed.FS
 
 // The files are part of the program, so that a mistake in them is one of it.
 var pages = template.Must(template.New("report").Funcs(template.FuncMap{
@@ -37,7 +37,7 @@ var pages = template.Must(template.New("report").Funcs(template.FuncMap{
 	"add":   func(a, b int) int { return a + b },
 	"class": outcomeClass,
 	"words": words,
-}).Parse(page))
+}).ParseFS(files, "*.html"))
 
 type loginList struct {
 	Logins       []Login
@@ -79,7 +79,7 @@ func policy(style string) string {
 func words(name string) string { return strings.ReplaceAll(name, "_", " ") }
 
 // outcomes in the order in which they are stacked; what they do not name follows by name.
-var outcomeOrder = []string{"approved", "denied", "wrong_number", "expired", "superseded", "throttled", "refused", "no_phone", "failed"}
+var outcomeOrder = []string{"approved", "denied", "wrong_number", "expired", "superseded", "throttled", "left", "dropped", "refused", "no_phone", "failed"}
 
 func outcomeClass(name string) string {
 	if slices.Contains(outcomeOrder, name) {
@@ -131,15 +131,25 @@ func (s *Summary) figures() []figure {
 	return out
 }
 
-var curveNames = []key{
-	{"c-1", LoginDuration}, {"c-2", LoginServiceTime}, {"c-3", AnswerToRelease},
+// curve is one line of percentiles.
+type curve struct {
+	key
+	points []Quantile
 }
 
-// curvePlot is the percentiles over what is left to 100 %, logarithmic, as HdrHistogram plots them; nil where there are none.
 func (s *Summary) curvePlot() *plot {
+	return curves("curve", []curve{
+		{key{"c-1", LoginDuration}, s.Curves[LoginDuration]},
+		{key{"c-2", LoginServiceTime}, s.Curves[LoginServiceTime]},
+		{key{"c-3", AnswerToRelease}, s.Curves[AnswerToRelease]},
+	})
+}
+
+// curves are percentiles over what is left to 100 %, logarithmic, as HdrHistogram plots them; nil where there are none.
+func curves(id string, list []curve) *plot {
 	least, greatest, deepest := math.Inf(1), 0.0, 90.0
-	for _, k := range curveNames {
-		for _, q := range s.Curves[k.Name] {
+	for _, one := range list {
+		for _, q := range one.points {
 			if q.P >= 50 && q.P < 100 {
 				least, greatest, deepest = min(least, q.Ms), max(greatest, q.Ms), max(deepest, q.P)
 			}
@@ -149,7 +159,7 @@ func (s *Summary) curvePlot() *plot {
 		return nil
 	}
 	p := plot{
-		ID: "curve", Title: "Percentiles", Height: 300,
+		ID: id, Title: "Percentiles", Height: 300,
 		About: "Durations over percentiles from the 50th on, each decade of what is left to 100 % of one width.",
 	}
 	depth := func(percentile float64) float64 { return 100 / (100 - percentile) }
@@ -162,42 +172,41 @@ func (s *Summary) curvePlot() *plot {
 		}
 	}
 	p.Table.Head = []string{"Percentile"}
-	exact := map[float64][]string{}
-	for _, k := range curveNames {
-		curve := s.Curves[k.Name]
-		if len(curve) == 0 {
+	exact := make([]map[float64]string, len(list))
+	for i, one := range list {
+		if len(one.points) == 0 {
 			continue
 		}
+		exact[i] = map[float64]string{}
 		var xs, ys []float64
-		for _, q := range curve {
+		for _, q := range one.points {
+			exact[i][q.P] = ms(q.Ms)
 			if q.P >= 50 && q.P < 100 {
 				xs, ys = append(xs, depth(q.P)), append(ys, q.Ms)
 			}
 		}
-		column := len(p.Table.Head)
-		p.Table.Head = append(p.Table.Head, k.Name)
-		for _, q := range curve {
-			if q.P == 100 || slices.Contains(standard, q.P) {
-				for len(exact[q.P]) < column-1 {
-					exact[q.P] = append(exact[q.P], "–")
-				}
-				exact[q.P] = append(exact[q.P], ms(q.Ms))
-			}
-		}
-		p.Legend = append(p.Legend, k)
-		p.Shapes = append(p.Shapes, shape{"line " + k.Class, lines(xs, ys, x, y), k.Name})
+		p.Table.Head = append(p.Table.Head, one.Name)
+		p.Legend = append(p.Legend, one.key)
+		p.Shapes = append(p.Shapes, shape{"line " + one.Class, lines(xs, ys, x, y), one.Name})
 	}
 	slices.Reverse(p.Shapes) // the first on top
 	for _, at := range append(slices.Clone(standard), 100) {
-		if row := exact[at]; row != nil {
-			label := "p" + count(at)
-			if at == 100 {
-				label = "max"
-			}
-			for len(row) < len(p.Table.Head)-1 {
+		row := []string{"p" + count(at)}
+		if at == 100 {
+			row[0] = "max"
+		}
+		found := false
+		for _, values := range exact {
+			v, known := values[at]
+			switch {
+			case known:
+				row, found = append(row, v), true
+			case values != nil:
 				row = append(row, "–")
 			}
-			p.Table.Rows = append(p.Table.Rows, append([]string{label}, row...))
+		}
+		if found {
+			p.Table.Rows = append(p.Table.Rows, row)
 		}
 	}
 	return &p
