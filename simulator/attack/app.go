@@ -317,6 +317,11 @@ type question struct {
 	digest string // of what the server signed
 }
 
+// forgedPrompt is the error of a question that the server's key did not sign for this phone.
+type forgedPrompt struct{ err error }
+
+func (e forgedPrompt) Error() string { return e.err.Error() }
+
 // pending fetches what the phone is asked.
 func (a *app) pending(ctx context.Context) ([]question, error) {
 	c := a.good(wire.ActionPending, nil)
@@ -337,7 +342,7 @@ func (a *app) pending(ctx context.Context) ([]question, error) {
 		q := question{Prompt: p}
 		if a.possession != nil {
 			if q.Prompt, q.digest, err = a.serverKey.CheckPrompt(p.Challenge, a.server, a.device); err != nil {
-				return nil, err
+				return nil, forgedPrompt{err}
 			}
 			q.Challenge = p.Challenge
 		}

@@ -217,6 +217,11 @@ func stolenQR(ctx context.Context, t *trial) error {
 }
 
 func stolenQRWithoutKeys(ctx context.Context, t *trial) error {
+	if t.target.Keys {
+		if err := t.overtake(ctx); err != nil {
+			return err
+		}
+	}
 	v, err := t.user(ctx, t.name)
 	if err != nil {
 		return err
@@ -231,8 +236,33 @@ func stolenQRWithoutKeys(ctx context.Context, t *trial) error {
 			return inapplicable{"the server takes phones without keys, and such a phone is good as soon as it has scanned; " +
 				"to be safe from that, take signed answers only"}
 		}
-		t.refused("a phone without keys enrols", got, err)
+		t.refused("a phone without keys enrols first", got, err)
 		t.note("a phone without keys was refused")
+		return nil
+	})
+}
+
+// overtake has a phone without keys use a code while the owner's phone, which has keys, waits to be confirmed.
+func (t *trial) overtake(ctx context.Context) error {
+	v, err := t.user(ctx, t.name+"-second")
+	if err != nil {
+		return err
+	}
+	return v.scan(ctx, func(payload []byte) error {
+		owner, err := t.thief(payload, verifying)
+		if err != nil {
+			return err
+		}
+		got, err := owner.enrol(ctx)
+		if err := t.accepted("enrol", got, err); err != nil {
+			return err
+		}
+		thief, err := t.thief(payload, stock)
+		if err != nil {
+			return err
+		}
+		got, err = thief.enrol(ctx)
+		t.refused("a phone without keys overtakes one that waits to be confirmed", got, err)
 		return nil
 	})
 }

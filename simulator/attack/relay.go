@@ -114,9 +114,16 @@ func (t *trial) relayKeys(ctx context.Context) error {
 		if err := t.accepted("enrol", got, err); err != nil {
 			return "", err
 		}
+		if a.salt == "" {
+			t.expect(false, "the relay answers the phone's enrolment", "the phone is good, with nothing to compare")
+			return "", errEnough
+		}
 		shown, err = a.fingerprint(theirs.Key)
 		return shown, err
 	})
+	if a.salt == "" && a.token != a.once {
+		return nil
+	}
 	if shown == "" {
 		return fmt.Errorf("relay the server's key: %w", enrolled)
 	}

@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -92,12 +93,15 @@ func (r *Report) Count(o Outcome) int {
 	return n
 }
 
-// minWidth is the narrowest terminal that is written for.
-const minWidth = 40
+// The widths of a terminal: the narrowest that is written for, and the one of which nothing is known.
+const (
+	minWidth   = 40
+	usualWidth = 100
+)
 
-// Text writes the report for a person, in lines of at most width columns, 40 at the least.
+// Text writes the report for a person, in lines of at most width columns, 40 at the least; 0 is a width that is not known.
 func (r *Report) Text(w io.Writer, width int) error {
-	width = max(width, minWidth)
+	width = max(cmp.Or(width, usualWidth), minWidth)
 	var b strings.Builder
 	paragraph(&b, width, "", "", fmt.Sprintf("Attacks on %s, seed %d", r.Server, r.Seed))
 	keys := "no keys"

@@ -350,16 +350,17 @@ func (r *run) survey(ctx context.Context) (Target, error) {
 		if found.Mode == "" {
 			t := &trial{run: r}
 			l, q, err := t.ask(ctx, v)
+			if err == nil {
+				_, err = t.approve(ctx, v, l, q)
+			}
 			if err != nil {
-				return found, err
+				errs = append(errs, err)
+				continue
 			}
 			found.Mode, found.Window = q.Mode, q.Expires.Sub(q.Created).Round(time.Second).String()
-			if _, err := t.approve(ctx, v, l, q); err != nil {
-				return found, err
-			}
 		}
 	}
-	if !found.Keys && !found.Stock {
+	if found.Mode == "" {
 		return found, errors.Join(errs...)
 	}
 	return found, nil

@@ -1,16 +1,14 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"countersign/simulator/attack"
+	"countersign/simulator/report"
 )
 
 // targetFlags name the server of a command that looks at it from outside.
@@ -53,17 +51,17 @@ Attacks:
 
 // Run carries the attacks out and prints the report.
 func (c *attackCmd) Run(e *env) error {
-	report, err := attack.Run(e.ctx, c.options(e))
+	found, err := attack.Run(e.ctx, c.options(e))
 	if err != nil {
 		return err
 	}
-	if err := c.write(e, report); err != nil {
+	if err := c.write(e, found); err != nil {
 		return err
 	}
-	if report.Interrupted {
+	if found.Interrupted {
 		return context.Canceled
 	}
-	return report.Err()
+	return found.Err()
 }
 
 func (c *attackCmd) options(e *env) attack.Options {
@@ -86,25 +84,12 @@ func (f targetFlags) write(e *env, r findings) error {
 		if name == "" || name == "-" {
 			continue
 		}
-		var text bytes.Buffer
-		if err := form(&text); err != nil {
-			return err
-		}
-		if err := os.WriteFile(name, text.Bytes(), 0o600); err != nil {
+		if err := report.WriteFile(name, form); err != nil {
 			return err
 		}
 	}
 	if f.JSON == "-" {
 		return r.JSON(e.out)
 	}
-	return r.Text(e.out, columns())
-}
-
-// columns is the width of the terminal, as the shell says it.
-func columns() int {
-	const usual = 100
-	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
-		return n
-	}
-	return usual
+	return r.Text(e.out, terminal(e.out).Width)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -56,13 +57,11 @@ func (s *Server) deviceAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	switch action {
 	case wire.ActionEnrol:
-		s.enrol(w, d, body, s.absolute(r))
+		s.enrol(w, r, d, body)
 	case wire.ActionStatus:
-		status := wire.Waiting
-		if d.confirmed {
-			status = wire.Success
-		}
-		reply(w, 200, wire.EnrollmentStatus{Status: status})
+		s.status(w, r, d)
+	case wire.ActionRotate:
+		s.rotate(w, d, body, s.absolute(r))
 	case wire.ActionPushKey:
 		var in wire.PushKey
 		if json.Unmarshal(body, &in) != nil || len(in.Validate()) > 0 {
@@ -108,6 +107,12 @@ func (s *Server) admits(w http.ResponseWriter, r *http.Request, d *device, actio
 	if d != nil && d.keys != nil {
 		scheme = wire.ProofScheme + " "
 	}
+	if d != nil && action == wire.ActionEnrol && d.once != "" && s.flawed(CodeTwice) && r.Header.Get("Authorization") == "Bearer "+d.once {
+		return true
+	}
+	if d != nil && s.flawed(TokenAlone) && r.Header.Get("Authorization") == "Bearer "+d.token {
+		return true
+	}
 	if d == nil || r.Header.Get("Authorization") != scheme+d.token {
 		for _, other := range s.devices { // the token is another device's: that one is not here
 			if r.Header.Get("Authorization") == "Bearer "+other.token || r.Header.Get("Authorization") == wire.ProofScheme+" "+other.token {
@@ -118,16 +123,25 @@ func (s *Server) admits(w http.ResponseWriter, r *http.Request, d *device, actio
 		reply(w, 403, map[string]string{"detail": "Token invalid/expired"})
 		return false
 	}
+	if d.fingerprint != "" && action != wire.ActionStatus {
+		reply(w, 403, map[string]string{"detail": "Token invalid/expired"})
+		return false
+	}
 	if d.keys == nil {
 		return true
 	}
-	proof, err := d.keys[wire.UsePossession].CheckProof(r.Header.Get(wire.ProofHeader), wire.Request{Method: r.Method, URL: s.absolute(r), Body: body, Token: d.token})
+	return s.proves(w, r, d.keys[wire.UsePossession], d.token, body)
+}
+
+// proves checks the proof of a request.
+func (s *Server) proves(w http.ResponseWriter, r *http.Request, k wire.Key, token string, body []byte) bool {
+	proof, err := s.proved(k, r.Header.Get(wire.ProofHeader), wire.Request{Method: r.Method, URL: s.absolute(r), Body: body, Token: token})
 	problem := "invalid_dpop_proof"
-	if err == nil && proof.Nonce != s.nonce {
+	if err == nil && proof.Nonce != s.nonce && !s.flawed(AnyNonce) {
 		problem, err = "use_dpop_nonce", errors.New("another nonce")
 		w.Header().Set(wire.NonceHeader, s.nonce)
 	}
-	if err != nil || s.proofs[proof.ID] {
+	if err != nil || s.proofs[proof.ID] && !s.flawed(ProofTwice) {
 		w.Header().Set("WWW-Authenticate", `DPoP error="`+problem+`"`)
 		reply(w, 401, map[string]string{"detail": problem})
 		return false
@@ -136,15 +150,26 @@ func (s *Server) admits(w http.ResponseWriter, r *http.Request, d *device, actio
 	return true
 }
 
-func (s *Server) enrol(w http.ResponseWriter, d *device, body []byte, url string) {
+func (s *Server) enrol(w http.ResponseWriter, r *http.Request, d *device, body []byte) {
 	var in wire.Enrollment
-	if json.Unmarshal(body, &in) != nil || len(in.Validate()) > 0 || d.confirmed {
+	if json.Unmarshal(body, &in) != nil || len(in.Validate()) > 0 || d.confirmed && !s.flawed(CodeTwice) {
 		reply(w, 400, map[string]string{"detail": "bad"})
 		return
 	}
+	if s.o.Demands != "" && s.o.Demands != "bearer" && in.Keys == nil || s.o.Demands == verified && in.Keys.UserVerification == nil {
+		reply(w, 400, map[string][]string{"keys": {"This is not enough."}})
+		return
+	}
+	once := d.token
+	if d.once != "" {
+		once = d.once
+	}
 	out := wire.EnrollmentCallback{Token: rand.Text()}
 	if in.Keys != nil {
-		keys, err := readKeys(*in.Keys, d.token, url)
+		keys, err := s.readKeys(*in.Keys, once, s.absolute(r))
+		if err == nil && !s.proves(w, r, keys[wire.UsePossession], once, body) {
+			return
+		}
 		if err == nil {
 			out.ServerKey, err = json.Marshal(s.signer.Key)
 		}
@@ -154,22 +179,26 @@ func (s *Server) enrol(w http.ResponseWriter, d *device, body []byte, url string
 		}
 		d.keys, d.evidence = keys, in.Keys.Attestation
 	}
-	d.confirmed, d.fetch, d.token, d.info = true, in.Info.CanFetch(), out.Token, in.Info
-	d.owner.devices = append(d.owner.devices, d)
+	d.once, d.fetch, d.token, d.info = once, in.Info.CanFetch(), out.Token, in.Info
+	if d.keys != nil && s.o.Guarded && !s.flawed(Unconfirmed) {
+		s.callIn(d, &out)
+	} else {
+		d.confirm()
+	}
 	reply(w, 200, out)
 }
 
 // readKeys are the keys that a phone brings; the stand-in takes no passkeys.
-func readKeys(in wire.EnrollmentKeys, token, url string) (map[wire.Use]wire.Key, error) {
-	possession, err := wire.ParseKey(in.Possession)
+func (s *Server) readKeys(in wire.EnrollmentKeys, token, url string) (map[wire.Use]wire.Key, error) {
+	possession, err := wire.ParseKey(s.public(in.Possession))
 	if err != nil || in.UserVerification == nil {
 		return map[wire.Use]wire.Key{wire.UsePossession: possession}, err
 	}
-	verification, err := wire.ParseKey(in.UserVerification)
+	verification, err := wire.ParseKey(s.public(in.UserVerification))
 	if err != nil {
 		return nil, err
 	}
-	_, err = verification.CheckProof(in.VerificationProof, wire.Request{Method: http.MethodPost, URL: url, Body: []byte(possession.Thumbprint), Token: token})
+	_, err = s.proved(verification, in.VerificationProof, wire.Request{Method: http.MethodPost, URL: url, Body: []byte(possession.Thumbprint), Token: token})
 	return map[wire.Use]wire.Key{wire.UsePossession: possession, wire.UseVerification: verification}, err
 }
 
@@ -181,7 +210,11 @@ func (s *Server) list(d *device) []wire.Prompt {
 	p := d.pending.Prompt
 	if d.keys != nil {
 		var err error
-		if p.Challenge, err = s.signer.SignPrompt(p, s.URL, d.uuid); err != nil {
+		signer := s.signer
+		if s.flawed(UnsignedPrompt) {
+			signer = newSigner()
+		}
+		if p.Challenge, err = signer.SignPrompt(p, s.URL, d.uuid); err != nil {
 			panic(err) // texts
 		}
 	}
@@ -251,25 +284,31 @@ func (s *Server) response(w http.ResponseWriter, d *device, body []byte) {
 		reply(w, 400, map[string]string{"detail": "bad"})
 		return
 	}
-	p := d.pending
-	if !s.open(p) || p.TxID != in.TxID {
+	p := s.prompts[in.TxID]
+	if !s.answerable(d, p) {
 		reply(w, 404, map[string]string{"detail": notFound})
 		return
 	}
 	if d.keys != nil {
-		if err := s.holds(d, in); err != nil {
+		if err := s.holds(d, p, in); err != nil {
 			s.refused = append(s.refused, err.Error())
 			reply(w, 400, map[string][]string{"signed_answer": {err.Error()}})
 			return
 		}
 	}
+	if p.Mode.Picks() && in.SelectedItem != wire.ItemDeny && !slices.Contains(p.Items, in.SelectedItem) {
+		reply(w, 400, map[string][]string{"selected_item": {"That is not a valid choice."}})
+		return
+	}
 	mistyped := p.Mode.Types() && in.SelectedItem != wire.ItemDeny && in.SelectedItem != p.right
 	if mistyped {
 		p.left--
 	}
-	if !mistyped || p.left == 0 {
+	guessed := p.Mode.Picks() && in.SelectedItem != p.right && in.SelectedItem != wire.ItemDeny && s.flawed(GuessAgain)
+	if (!mistyped || p.left == 0) && !guessed && p.answer == "" {
 		p.answer = in.SelectedItem
-		close(p.done)
+		p.device.owner.answered(p)
+		p.end("")
 		d.stir()
 	}
 	if mistyped {
@@ -280,14 +319,23 @@ func (s *Server) response(w http.ResponseWriter, d *device, body []byte) {
 }
 
 // holds checks a signed answer.
-func (s *Server) holds(d *device, in wire.Response) error {
+func (s *Server) holds(d *device, p *prompt, in wire.Response) error {
+	if in.Signed == "" && s.flawed(Unsigned) {
+		return nil
+	}
 	use := wire.UsePossession
 	if _, two := d.keys[wire.UseVerification]; two && in.SelectedItem != wire.ItemDeny {
 		use = wire.UseVerification
 	}
-	answer, err := d.keys[use].CheckAnswer(in.Signed, use)
+	if by := wire.KeyNamed(in.Signed); by == d.keys[wire.UsePossession].Thumbprint && (s.o.Guarded && s.o.Demands != verified || s.flawed(PossessionDoes)) {
+		use = wire.UsePossession
+	}
+	answer, err := s.answered(d.keys[use], in.Signed, use)
 	if err != nil {
 		return err
+	}
+	if s.flawed(AnyClaims) {
+		return nil
 	}
 	item := answer.Item
 	if answer.Verb != wire.Approve {
@@ -296,9 +344,12 @@ func (s *Server) holds(d *device, in wire.Response) error {
 	if item != in.SelectedItem {
 		return errors.New("the signed answer says something else than the request")
 	}
-	return answer.Of(d.pending.Prompt, s.URL, d.uuid)
+	if s.flawed(AnyAlgorithm, AnySpelling, AnyPhone) {
+		return nil
+	}
+	return answer.Of(p.Prompt, s.URL, d.uuid)
 }
 
 func (s *Server) open(p *prompt) bool {
-	return p != nil && p.answer == "" && s.o.Clock.Now().Before(p.Expires)
+	return p != nil && p.answer == "" && p.ended == "" && s.o.Clock.Now().Before(p.Expires)
 }

@@ -15,6 +15,9 @@ type answer struct {
 		UID string `json:"device_uid"`
 	} `json:"selected_challenge"`
 	Mobile string `json:"mobile"`
+
+	Fingerprint string `json:"fingerprint"`
+	Matches     *bool  `json:"matches"`
 }
 
 // executor plays the flows default-authentication-flow and default-authenticator-mobile-setup.
@@ -37,7 +40,7 @@ func (s *Server) executor(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&in)
 	}
 	if r.PathValue("slug") == "default-authenticator-mobile-setup" {
-		s.setup(w, r, ses)
+		s.setup(w, r, ses, in)
 		return
 	}
 	s.login(w, r, ses, in)
@@ -59,7 +62,14 @@ func fault(field, text, code string) map[string]any {
 	return map[string]any{field: []map[string]string{{"string": text, "code": code}}}
 }
 
-func (s *Server) setup(w http.ResponseWriter, r *http.Request, ses *session) {
+func (s *Server) setup(w http.ResponseWriter, r *http.Request, ses *session, in answer) {
+	if d := ses.device; d != nil && d.fingerprint != "" && in.Fingerprint == d.fingerprint {
+		d.confirm()
+	}
+	if in.Matches != nil && !*in.Matches && ses.device != nil && !ses.device.confirmed {
+		delete(s.devices, ses.device.uuid)
+		ses.device = nil
+	}
 	switch {
 	case !ses.loggedIn:
 		show(w, "ak-stage-access-denied", map[string]any{"error_message": "Flow does not apply to current user."})
@@ -79,11 +89,16 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, ses *session, in 
 	switch {
 	case ses.loggedIn:
 		show(w, "xak-flow-redirect", map[string]any{"to": "/"})
+	case s.flawed(AnyBrowser) && in.Mobile != "" && s.devices[in.Mobile] != nil && s.devices[in.Mobile].approved():
+		ses.loggedIn = true
+		again(w, r)
 	case ses.user == nil:
 		u := s.userByName(in.UID)
 		switch {
 		case !post:
 			show(w, "ak-stage-identification", map[string]any{"password_fields": true})
+		case u == nil && s.flawed(TellsNames):
+			show(w, "ak-stage-identification", map[string]any{"response_errors": fault("non_field_errors", "There is no such user.", "invalid")})
 		case u == nil || u.password != in.Password:
 			show(w, "ak-stage-identification", map[string]any{"response_errors": fault("non_field_errors", "Failed to authenticate.", "invalid")})
 		default:
@@ -116,8 +131,12 @@ func (s *Server) validate(w http.ResponseWriter, r *http.Request, ses *session, 
 	}
 	switch {
 	case in.Selected != nil:
+		if s.paused(r, ses.user) {
+			show(w, component, with(fault("mobile", "Requests to your phone are paused.", "throttled")))
+			return
+		}
 		ses.asked = s.devices[in.Selected.UID]
-		ses.prompt = s.ask(ses.asked)
+		ses.prompt = s.askFor(r, ses.asked)
 		show(w, component, with(fault("non_field_errors", "Empty response", "invalid")))
 	case in.Mobile != "" && ses.prompt != nil:
 		p := ses.prompt
@@ -137,13 +156,24 @@ func (s *Server) validate(w http.ResponseWriter, r *http.Request, ses *session, 
 		s.mu.Lock()
 		switch p.answer {
 		case p.right:
-			ses.loggedIn = true
-			again(w, r)
+			s.letIn(w, r, ses)
 		case "":
+			if p.ended != "" {
+				show(w, component, with(fault("mobile", "The phone is asked something else.", p.ended)))
+				return
+			}
 			show(w, component, with(fault("mobile", "Mobile push notification timed out.", "invalid")))
 		case wire.ItemDeny:
+			if s.flawed(RingsAgain) && p.asked > 0 {
+				s.ask(p.device)
+			}
+			p.asked++
 			show(w, "ak-stage-access-denied", map[string]any{"error_message": "Mobile denied access"})
 		default:
+			if s.flawed(WrongLetsIn) {
+				s.letIn(w, r, ses)
+				return
+			}
 			show(w, component, with(fault("mobile", "Mobile denied access", "denied")))
 		}
 	default:

@@ -34,6 +34,14 @@ type Options struct {
 	Careless bool
 	// PushFails says at once that no push went out.
 	PushFails bool
+	// Guarded has it do what the attack pack looks for: phones with keys are confirmed by their fingerprint, a phone rings three
+	// times in vain for strangers, and it is shown the browser that asks.
+	Guarded bool
+	// Demands is by what answers have to be authenticated; default wire's word for all, "bearer". Else "signed" or
+	// "signed_user_verified".
+	Demands string
+	// Flaw is what a Guarded server does wrong; default nothing.
+	Flaw Flaw
 }
 
 // Server is the stand-in. It is a phone.Source.
@@ -52,12 +60,16 @@ type Server struct {
 	nonce    string
 	proofs   map[string]bool // by jti, used
 	refused  []string        // why answers were, as the phone hears it
+	prompts  map[string]*prompt
 }
 
 type user struct {
 	id             int
 	name, password string
 	devices        []*device
+	mark           string // of the browsers that the user is known in
+	vain           int    // rings that were not approved
+	denied         bool   // the last one
 }
 
 type device struct {
@@ -67,6 +79,8 @@ type device struct {
 	pending              *prompt
 	keys                 map[wire.Use]wire.Key // of one that signs
 	evidence             *wire.Attestation
+	once                 string // the token of the QR code, once it was used
+	fingerprint, salt    string // until the owner has confirmed it
 	info                 wire.Info
 	changed              chan struct{} // closed when something else is pending
 }
@@ -77,6 +91,10 @@ type prompt struct {
 	answer    string
 	left      int // tries, where it is typed
 	displayed bool
+	device    *device
+	asked     int // times that the page asked after a denial
+	over      bool
+	ended     string // the page's code where it is over without an answer
 	done      chan struct{}
 }
 
@@ -118,7 +136,7 @@ func Start(o Options) Running {
 	}
 	s := &Server{
 		o: o, users: map[int]*user{}, devices: map[string]*device{}, sessions: map[string]*session{},
-		subs: map[string][]chan fcm.Message{}, signer: newSigner(), nonce: rand.Text(), proofs: map[string]bool{},
+		subs: map[string][]chan fcm.Message{}, prompts: map[string]*prompt{}, signer: newSigner(), nonce: rand.Text(), proofs: map[string]bool{},
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /if/flow/{slug}/", func(w http.ResponseWriter, _ *http.Request) {
@@ -129,6 +147,8 @@ func Start(o Options) Running {
 	mux.HandleFunc("/api/v3/core/users/", s.admin(s.usersAPI))
 	mux.HandleFunc("/api/v3/core/users/{id}/", s.admin(s.userAPI))
 	mux.HandleFunc("POST /api/v3/core/users/{id}/set_password/", s.admin(s.setPassword))
+	mux.HandleFunc("GET /api/v3/core/users/me/", s.me)
+	mux.HandleFunc("DELETE /api/v3/authenticators/admin/mobile/{uuid}/", s.admin(s.removeDevice))
 	srv := httptest.NewServer(mux)
 	s.URL, s.Handler = srv.URL+"/", mux
 	return Running{s, func() { srv.CloseClientConnections(); srv.Close() }}
@@ -143,7 +163,7 @@ func (s *Server) AddUser(name, password string) {
 
 func (s *Server) newUser(name string) *user {
 	s.serial++
-	u := &user{id: s.serial, name: name}
+	u := &user{id: s.serial, name: name, mark: rand.Text()}
 	s.users[u.id] = u
 	return u
 }
@@ -284,12 +304,15 @@ func (s *Server) ask(d *device) *prompt { return s.prompt(d, s.o.Mode, nil) }
 func (s *Server) prompt(d *device, m wire.Mode, t *wire.Transaction) *prompt {
 	now := s.o.Clock.Now()
 	items, right := s.items(m)
-	p := &prompt{right: right, left: tries, done: make(chan struct{})}
+	p := &prompt{right: right, left: tries, device: d, done: make(chan struct{})}
 	p.Prompt = wire.Prompt{
 		TxID: uuid(), Mode: m, Items: items, Transaction: t, Created: now, Expires: now.Add(s.o.Window),
 		Context: wire.Context{Application: "Grafana", Host: "id.example.com", IP: "203.0.113.7", Browser: "Firefox 141", OS: "Linux", Time: now},
 	}
-	d.pending = p
+	if s.open(d.pending) {
+		d.pending.end("superseded")
+	}
+	d.pending, s.prompts[p.TxID] = p, p
 	d.stir()
 	push := wire.Push{Kind: wire.Wake, TxID: p.TxID}
 	if !d.fetch {
