@@ -85,6 +85,14 @@ const (
 	GaugeServerGo   = "server_goroutines"
 )
 
+// The names of a PhoneStep that are the run's own; the others are package phone's.
+const (
+	// StepOffline tells that the phone was switched off, was lost, or has no network.
+	StepOffline = "offline"
+	// StepOnline tells that it is back.
+	StepOnline = "online"
+)
+
 // Millis is a duration that is written as milliseconds with at most three decimals.
 type Millis time.Duration
 

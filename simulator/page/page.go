@@ -6,22 +6,14 @@
 //	POST /enrol    {"payload"}     POST /answer  {"tx_id", "item"}
 //	POST /refresh                  POST /forget  {"device"}
 //
-// Whoever reaches the page holds the phone: there is no login. It answers only under a name that a
-// foreign web page cannot take over (an IP address, localhost, or one named in Options) and refuses
-// requests that a foreign page makes.
+// Whoever reaches the page holds the phone: there is no login. Who that can be is package webpage's.
 package page
 
 import (
 	"context"
 	"embed"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -29,13 +21,13 @@ import (
 
 	"countersign/mobile/wire"
 	"countersign/simulator/phone"
+	"countersign/simulator/webpage"
 )
 
 const (
-	maxBody    = 16 << 10
 	maxHistory = 30
-	pingEvery  = 15 * time.Second
 	callLimit  = 20 * time.Second
+	lentRest   = time.Second / 4 // a Hand's changes may be those of many phones
 )
 
 //go:embed static
@@ -50,26 +42,27 @@ type Options struct {
 
 // New is the page of p.
 func New(p *phone.Phone, o Options) http.Handler {
-	if o.Name == "" {
-		o.Name = "Simulated phone"
-	}
-	h := &handler{phone: p, o: o}
-	mux := http.NewServeMux()
-	static, err := fs.Sub(files, "static")
-	if err != nil {
-		panic(err) // the folder is embedded
-	}
-	serve := http.FileServerFS(static)
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-cache")
-		serve.ServeHTTP(w, r)
-	})
-	mux.HandleFunc("GET /events", h.events)
+	h := &handler{hand: p, phone: p, o: o}
+	mux := h.mux()
 	mux.HandleFunc("POST /enrol", h.enrol)
-	mux.HandleFunc("POST /answer", h.answer)
 	mux.HandleFunc("POST /refresh", h.refresh)
 	mux.HandleFunc("POST /forget", h.forget)
-	return h.guard(http.NewCrossOriginProtection().Handler(mux))
+	return webpage.Guard(mux, o.Hosts, false)
+}
+
+// Hand is a phone that is somebody else's, and that a person answers for a while.
+type Hand interface {
+	Rings() []phone.Ring // newest first
+	Answer(ctx context.Context, tx, item string) error
+	Changed() <-chan struct{} // closed at the next change
+	Now() time.Time
+}
+
+// NewHand is the page of a phone that can be answered and nothing else. It is unguarded: it is a part of a page of the same origin,
+// whose [webpage.Guard] it needs.
+func NewHand(hand Hand, o Options) http.Handler {
+	h := &handler{hand: hand, o: o}
+	return h.mux()
 }
 
 // EnrolLink is the page's link that brings the payload of a QR code with it, in the fragment so that
@@ -79,33 +72,30 @@ func EnrolLink(base string, payload []byte) string {
 }
 
 type handler struct {
-	phone *phone.Phone
+	hand  Hand
+	phone *phone.Phone // nil: a Hand alone
 	o     Options
 }
 
-func (h *handler) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !h.ours(r.Host) {
-			http.Error(w, "This page does not answer under that name.", http.StatusMisdirectedRequest)
-			return
+// mux serves what a page of either kind has.
+func (h *handler) mux() *http.ServeMux {
+	if h.o.Name == "" {
+		h.o.Name = "Simulated phone"
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /", webpage.Files(files))
+	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
+		rest := time.Duration(0)
+		if h.phone == nil {
+			rest = lentRest
 		}
-		header := w.Header()
-		header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Referrer-Policy", "no-referrer")
-		next.ServeHTTP(w, r)
+		webpage.Stream(w, r, rest, func() (any, <-chan struct{}) {
+			changed := h.hand.Changed()
+			return h.state(), changed
+		})
 	})
-}
-
-func (h *handler) ours(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.Trim(host, "[]")
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
-	}
-	return host == "localhost" || slices.Contains(h.o.Hosts, host)
+	mux.HandleFunc("POST /answer", h.answer)
+	return mux
 }
 
 // state is all that the page shows.
@@ -114,6 +104,7 @@ type state struct {
 	Login    string    `json:"login,omitempty"`
 	Now      time.Time `json:"now"` // so that the page's countdown does not hang on its own clock
 	Push     bool      `json:"push"`
+	Lent     bool      `json:"lent,omitempty"` // a Hand: it has no settings
 	Accounts []account `json:"accounts"`
 	Rings    []ring    `json:"rings"` // newest first
 }
@@ -130,14 +121,14 @@ type ring struct {
 }
 
 func (h *handler) state() state {
-	s := state{
-		Name: h.o.Name, Login: h.o.Login, Now: h.phone.Now(), Push: h.phone.Address() != "",
-		Accounts: []account{}, Rings: []ring{},
+	s := state{Name: h.o.Name, Login: h.o.Login, Now: h.hand.Now(), Push: true, Lent: h.phone == nil, Accounts: []account{}, Rings: []ring{}}
+	if h.phone != nil {
+		s.Push = h.phone.Address() != ""
+		for _, a := range h.phone.Accounts() {
+			s.Accounts = append(s.Accounts, account{a.Device, hostOf(a.Server), a.Enrolled})
+		}
 	}
-	for _, a := range h.phone.Accounts() {
-		s.Accounts = append(s.Accounts, account{a.Device, hostOf(a.Server), a.Enrolled})
-	}
-	rings := h.phone.Rings()
+	rings := h.hand.Rings()
 	for _, r := range rings[:min(len(rings), maxHistory)] {
 		s.Rings = append(s.Rings, ring{r, hostOf(r.Server)})
 	}
@@ -152,39 +143,11 @@ func hostOf(server string) string {
 	return u.Host
 }
 
-// events streams the state at once and at each change.
-func (h *handler) events(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	flush := http.NewResponseController(w)
-	ping := time.NewTicker(pingEvery)
-	defer ping.Stop()
-	for {
-		changed := h.phone.Changed()
-		text, err := json.Marshal(h.state())
-		if err != nil {
-			return
-		}
-		if _, err := fmt.Fprintf(w, "data: %s\n\n", text); err != nil {
-			return
-		}
-		if err := flush.Flush(); err != nil {
-			return
-		}
-		select {
-		case <-changed:
-		case <-ping.C: // the state again: it also tells a page that slept what has expired
-		case <-r.Context().Done():
-			return
-		}
-	}
-}
-
 func (h *handler) enrol(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Payload string `json:"payload"`
 	}
-	if !read(w, r, &in) {
+	if !webpage.Read(w, r, &in) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), callLimit)
@@ -193,7 +156,7 @@ func (h *handler) enrol(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		h.phone.SettleLater(account.Device)
 	}
-	reply(w, err)
+	webpage.Reply(w, err)
 }
 
 func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
@@ -201,52 +164,38 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 		TxID string `json:"tx_id"`
 		Item string `json:"item"`
 	}
-	if !read(w, r, &in) {
+	if !webpage.Read(w, r, &in) {
 		return
 	}
-	one, known := h.phone.Ring(in.TxID)
-	if !known || in.Item != wire.ItemDeny && !slices.Contains(one.Items, in.Item) && !(one.Mode.Types() && one.Mode.Fits(in.Item)) {
-		reply(w, errors.New("the phone has no such request"))
+	rings := h.hand.Rings()
+	i := slices.IndexFunc(rings, func(r phone.Ring) bool { return r.TxID == in.TxID })
+	if i < 0 {
+		webpage.Reply(w, errors.New("the phone has no such request"))
+		return
+	}
+	one := rings[i]
+	if in.Item != wire.ItemDeny && !slices.Contains(one.Items, in.Item) && !(one.Mode.Types() && one.Mode.Fits(in.Item)) {
+		webpage.Reply(w, errors.New("the phone has no such request"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), callLimit)
 	defer cancel()
-	reply(w, h.phone.Answer(ctx, in.TxID, in.Item))
+	webpage.Reply(w, h.hand.Answer(ctx, in.TxID, in.Item))
 }
 
 func (h *handler) refresh(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), callLimit)
 	defer cancel()
-	reply(w, h.phone.Refresh(ctx))
+	webpage.Reply(w, h.phone.Refresh(ctx))
 }
 
 func (h *handler) forget(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Device string `json:"device"`
 	}
-	if !read(w, r, &in) {
+	if !webpage.Read(w, r, &in) {
 		return
 	}
 	h.phone.Forget(in.Device)
-	reply(w, nil)
-}
-
-func read(w http.ResponseWriter, r *http.Request, into any) bool {
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		http.Error(w, `{"error":"The request is not JSON."}`, http.StatusBadRequest)
-		return false
-	}
-	return true
-}
-
-// reply tells the page how a request went; the words of an error are for its person, who is also
-// the phone's.
-func reply(w http.ResponseWriter, err error) {
-	w.Header().Set("Content-Type", "application/json")
-	if err == nil {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	w.WriteHeader(http.StatusUnprocessableEntity)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+	webpage.Reply(w, nil)
 }

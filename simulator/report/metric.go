@@ -59,7 +59,10 @@ var (
 	phoneSteps   = []string{phone.StepFetched, phone.StepAnswered}
 
 	// instants are steps of the phone that take no time, or whose time is another metric.
-	instants = []string{phone.StepReceived, phone.StepRang, phone.StepDecided, phone.StepDuplicate, phone.StepNothing, phone.StepIgnored}
+	instants = []string{
+		phone.StepReceived, phone.StepRang, phone.StepDecided, phone.StepDuplicate, phone.StepNothing, phone.StepIgnored,
+		event.StepOffline, event.StepOnline,
+	}
 )
 
 // Aggregations are those that a metric has, nil if there can be no metric of that name.

@@ -78,11 +78,13 @@ function drawHome() {
   document.querySelector('#name').textContent = state.name || 'Phone';
   $('login').hidden = !state.login || state.accounts.length === 0;
   if (state.login) $('login').href = state.login;
-  $('idle-text').textContent = state.accounts.length ? 'Nothing to approve' : 'No account yet';
-  $('idle-hint').textContent = state.accounts.length
+  for (const part of document.querySelectorAll('.own')) part.hidden = Boolean(state.lent);
+  const set = state.lent || state.accounts.length;
+  $('idle-text').textContent = set ? 'Nothing to approve' : 'No account yet';
+  $('idle-hint').textContent = set
     ? 'This phone rings when somebody logs in to your account.'
     : 'Set up a phone in your browser, then add the text of its QR code below.';
-  $('refresh').hidden = state.accounts.length === 0;
+  $('refresh').hidden = state.lent || state.accounts.length === 0;
   $('accounts').replaceChildren(...state.accounts.map((a) => element('li', {},
     element('div', { className: 'grow' },
       element('strong', {}, a.host),
@@ -327,7 +329,7 @@ $('enrol').onsubmit = async (event) => {
   $('say').textContent = 'Account added';
 };
 
-if (window.Notification && Notification.permission === 'default' && window.isSecureContext) {
+if (window.Notification && Notification.permission === 'default' && window.isSecureContext && window.top === window) {
   $('notify').hidden = false;
   $('notify').onclick = async () => { await Notification.requestPermission(); $('notify').hidden = true; };
 }
