@@ -135,7 +135,7 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		if tag.RowsAffected() == 0 {
 			return errToken
 		}
-		if moves, err = s.arrive(ctx, tx, device, keys != nil); err != nil {
+		if moves, err = s.arrive(ctx, tx, device, token, reply.Salt); err != nil {
 			return err
 		}
 		name := clip(in.Info.Hostname, maxName)
@@ -160,8 +160,7 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 			if err := issue(ctx, tx, device, reply.Token, purposeUnconfirmed, nil); err != nil {
 				return err
 			}
-			reply.Salt, reply.Fingerprint = "", wire.Fingerprint(device.String(), keys[wire.UsePossession].Thumbprint, keys[wire.UseVerification].Thumbprint)
-			if _, err := tx.Exec(ctx, `UPDATE mobile_enrollments SET fingerprint = $2 WHERE device = $1`, device, reply.Fingerprint); err != nil {
+			if _, err := tx.Exec(ctx, `UPDATE mobile_enrollments SET fingerprint = $2 WHERE device = $1`, device, fingerprint); err != nil {
 				return fmt.Errorf("keep fingerprint: %w", db.Fault(err))
 			}
 			return s.tellTransfer(ctx, tx, owned{name, owner}, moves.old, device, "A new phone took the offer, and waits for approval.")

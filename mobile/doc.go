@@ -41,7 +41,8 @@
 //	POST transfer/ ─▶ offered ─ enrollment_callback ─▶ arrived ─ approve_transfer/ ─▶ approved ─ overlap, or first use ─▶ the old one is removed
 //	                     └── ten minutes, DELETE, the old phone is removed ──┘ the new device is gone
 //
-// Until it is approved the new device is not confirmed, and its token is good for asking how it stands.
+// Until it is approved the new device is not confirmed, and its token is good for asking how it stands. The fingerprint that is
+// compared before is that of any enrolment; the old phone makes it of what it is about to vouch for (wire.Binding).
 //
 // What the phone's maker says of the keys is checked before they are taken, as the stage demands (mobile/attestation): a
 // phone that falls short is refused with an event, and its one-time token stays good.

@@ -77,7 +77,7 @@ func (s *Service) fingerprint(device uuid.UUID, token string, keys phoneKeys, re
 	}
 	reply.Status, reply.Salt = wire.Waiting, base64.RawURLEncoding.EncodeToString(salt)
 	return wire.Binding{
-		Device: device.String(), Token: token, Possession: keys[wire.UsePossession].Thumbprint, Verification: keys[wire.UseVerification].Thumbprint,
+		Device: device.String(), TokenHash: wire.HashToken(token), Possession: keys[wire.UsePossession].Thumbprint, Verification: keys[wire.UseVerification].Thumbprint,
 		Server: server.Thumbprint, Salt: reply.Salt,
 	}.Fingerprint()
 }

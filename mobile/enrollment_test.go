@@ -63,7 +63,7 @@ func (d *desk) scan(page flowtest.Page) (*hand, wire.Binding, error) {
 	if reply.Status != wire.Waiting {
 		d.t.Errorf("the phone is told %q", reply.Status)
 	}
-	return h, wire.Binding{Device: p.Device, Token: p.Token, Possession: h.signer.Thumbprint, Server: h.known.Thumbprint, Salt: reply.Salt}, nil
+	return h, wire.Binding{Device: p.Device, TokenHash: wire.HashToken(p.Token), Possession: h.signer.Thumbprint, Server: h.known.Thumbprint, Salt: reply.Salt}, nil
 }
 
 type scanError struct {

@@ -78,8 +78,7 @@ func (b *bench) bringing(owner int, stage uuid.UUID, verifies bool, edit func(*h
 // enrol brings keys to the enrolment whose one-time token h has, and has the owner recognise the phone.
 func (h *hand) enrol(keys *wire.EnrollmentKeys) error {
 	h.t.Helper()
-	reply, err := h.callIn(keys)
-	if err != nil || reply.Fingerprint != "" { // which an old phone compares
+	if _, err := h.callIn(keys); err != nil || h.moves { // which an old phone approves
 		return err
 	}
 	h.exec(`UPDATE mobile_devices SET confirmed = true WHERE uuid = $1`, h.device)
@@ -109,8 +108,18 @@ func (h *hand) callIn(keys *wire.EnrollmentKeys) (reply wire.EnrollmentCallback,
 	if err := json.Unmarshal([]byte(text), &reply); err != nil {
 		h.t.Fatal(err)
 	}
-	h.token, h.fingerprint = reply.Token, reply.Fingerprint
-	h.known, err = wire.ParseKey(reply.ServerKey)
+	if h.known, err = wire.ParseKey(reply.ServerKey); err != nil {
+		return reply, err
+	}
+	b := wire.Binding{Device: h.device.String(), TokenHash: wire.HashToken(h.token), Possession: h.signer.Thumbprint, Server: h.known.Thumbprint, Salt: reply.Salt}
+	switch {
+	case h.verifier != nil:
+		b.Verification = h.verifier.Thumbprint
+	case h.passkey != nil:
+		b.Verification = h.passkey.Thumbprint
+	}
+	h.token = reply.Token
+	h.fingerprint, err = b.Fingerprint()
 	return reply, err
 }
 
@@ -313,6 +322,7 @@ type hand struct {
 	passkey  *wire.Authenticator
 
 	query       string // of requests that are not POST
+	moves       bool   // it takes the place of another phone
 	fingerprint string // that the phone shows
 	host        string // that the requests name; "" is the server's own
 }

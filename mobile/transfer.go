@@ -119,12 +119,12 @@ func (s *Service) tellTransfer(ctx context.Context, tx pgx.Tx, d owned, from, to
 // transfer reads that of an old phone.
 func (s *Service) transfer(ctx context.Context, q db.Querier, old uuid.UUID) (wire.Transfer, error) {
 	out := wire.Transfer{State: wire.TransferNone}
-	var signs, approved bool
-	err := q.QueryRow(ctx, `SELECT t.new_device::text, d.name, d.signs, t.approved IS NOT NULL, coalesce(t.ends, t.expires),
+	var approved bool
+	err := q.QueryRow(ctx, `SELECT t.new_device::text, d.name, t.approved IS NOT NULL, coalesce(t.ends, t.expires), coalesce(t.token_hash, ''), coalesce(t.salt, ''),
 			coalesce((SELECT thumbprint FROM mobile_keys k WHERE k.device = d.uuid AND k.use = 'possession' AND k.pending_until IS NULL), ''),
 			coalesce((SELECT thumbprint FROM mobile_keys k WHERE k.device = d.uuid AND k.use = 'user_verification' AND k.pending_until IS NULL), '')
 		FROM mobile_transfers t JOIN mobile_devices d ON d.uuid = t.new_device WHERE t.old_device = $1 AND (t.approved IS NOT NULL OR t.expires > $2)`, old, s.Now()).
-		Scan(&out.Device, &out.Name, &signs, &approved, &out.Expires, &out.Possession, &out.Verification)
+		Scan(&out.Device, &out.Name, &approved, &out.Expires, &out.TokenHash, &out.Salt, &out.Possession, &out.Verification)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return wire.Transfer{State: wire.TransferNone}, nil
@@ -132,10 +132,10 @@ func (s *Service) transfer(ctx context.Context, q db.Querier, old uuid.UUID) (wi
 		return out, fmt.Errorf("read transfer: %w", db.Fault(err))
 	case approved:
 		return wire.Transfer{State: wire.TransferApproved, Device: out.Device, Name: out.Name, Expires: out.Expires}, nil
-	case !signs: // keys come at the enrolment
+	case out.Salt == "": // it comes with the keys
 		return wire.Transfer{State: wire.TransferOffered, Expires: out.Expires}, nil
 	}
-	out.State, out.Fingerprint = wire.TransferArrived, wire.Fingerprint(out.Device, out.Possession, out.Verification)
+	out.State = wire.TransferArrived
 	return out, nil
 }
 
@@ -181,18 +181,18 @@ type arrival struct {
 	node *uuid.UUID // where the old phone waits
 }
 
-// arrive prolongs the transfer of a device that has enrolled, for its approval; nil: it enrols otherwise. Errors: Invalid for a
-// phone that cannot sign.
-func (s *Service) arrive(ctx context.Context, tx pgx.Tx, device uuid.UUID, signs bool) (*arrival, error) {
+// arrive prolongs the transfer of a device that has enrolled by a token, for its approval, and keeps what the old phone makes the
+// fingerprint of; nil: it enrols otherwise. Errors: Invalid for a phone that cannot sign, which gets no salt.
+func (s *Service) arrive(ctx context.Context, tx pgx.Tx, device uuid.UUID, token, salt string) (*arrival, error) {
 	a := &arrival{}
-	err := tx.QueryRow(ctx, `UPDATE mobile_transfers SET expires = $2 WHERE new_device = $1 AND approved IS NULL RETURNING old_device, node`,
-		device, s.Now().Add(enrollmentWindow)).Scan(&a.old, &a.node)
+	err := tx.QueryRow(ctx, `UPDATE mobile_transfers SET expires = $2, token_hash = $3, salt = $4 WHERE new_device = $1 AND approved IS NULL
+		RETURNING old_device, node`, device, s.Now().Add(enrollmentWindow), wire.HashToken(token), salt).Scan(&a.old, &a.node)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil //nolint:nilnil // no transfer
 	case err != nil:
 		return nil, fmt.Errorf("read transfer: %w", db.Fault(err))
-	case !signs:
+	case salt == "":
 		return nil, fault.Field("keys", "required", "Only a phone that signs its answers can take the place of another. Update the app.")
 	}
 	return a, nil

@@ -52,9 +52,9 @@ func TestSigningPhone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen, err := web.Arrived(ctx, its.Device)
-	if err != nil || seen.Fingerprint != moved.Fingerprint || moved.Fingerprint == "" {
-		t.Fatalf("%+v %+v %v", seen, moved, err)
+	seen, digits, err := web.Arrived(ctx, its.Device)
+	if err != nil || digits != moved.Fingerprint || digits == "" {
+		t.Fatalf("%+v %q %+v %v", seen, digits, moved, err)
 	}
 	// The account page shows it, and the person may stop it there.
 	path := "/api/v3/authenticators/mobile/" + its.Device + "/"
@@ -74,7 +74,7 @@ func TestSigningPhone(t *testing.T) {
 	if moved, err = young.EnrolFromQR(ctx, code); err != nil {
 		t.Fatal(err)
 	}
-	if seen, err = web.Arrived(ctx, its.Device); err != nil {
+	if seen, _, err = web.Arrived(ctx, its.Device); err != nil {
 		t.Fatal(err)
 	}
 	if err := web.Hand(ctx, its.Device, seen, true); err != nil {

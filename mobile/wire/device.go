@@ -65,9 +65,8 @@ func (e Enrollment) Validate() []Violation {
 type EnrollmentCallback struct {
 	Token     string          `json:"token" api:"required"`
 	ServerKey json.RawMessage `json:"server_key,omitempty"` // for a phone that signs: what it is shown is signed by this, a JWK
-	// Fingerprint, of a phone that takes another one's place, is shown by both, before the token is good: see [Fingerprint].
-	Fingerprint string `json:"fingerprint,omitempty"`
-	// Status, for a phone that signs, is waiting until its owner has compared the fingerprint of its [Binding]; Salt goes into that.
+	// Status, for a phone that signs, is waiting until its owner has compared the fingerprint of its [Binding], at a page or at
+	// the phone whose place it takes; Salt goes into that.
 	Status Status `json:"status,omitempty"`
 	Salt   string `json:"salt,omitempty"`
 }

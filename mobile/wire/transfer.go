@@ -1,11 +1,6 @@
 package wire
 
-import (
-	"crypto/sha256"
-	"encoding/binary"
-	"fmt"
-	"time"
-)
+import "time"
 
 // The operations of a phone that moves its account to another one. ActionTransfer is POST to begin, GET to look and DELETE to
 // give up.
@@ -42,12 +37,20 @@ type Transfer struct {
 	Code    string        `json:"code,omitempty"`    // of the link, for typing
 	Expires time.Time     `json:"expires,omitzero"`  // when it is given up; once it is approved, when the old phone is removed
 
-	// Of the new phone, once it has arrived. The endorsement is over its keys.
+	// Of the new phone, once it has arrived. The endorsement is over its keys; its [Binding] is made of these and of the server's key.
 	Device       string `json:"device,omitempty"`
 	Name         string `json:"name,omitempty"`
-	Fingerprint  string `json:"fingerprint,omitempty"` // which the new phone shows too
-	Possession   string `json:"possession,omitempty"`  // thumbprints
+	Possession   string `json:"possession,omitempty"` // thumbprints
 	Verification string `json:"user_verification,omitempty"`
+	TokenHash    string `json:"token_hash,omitempty"` // of the token that it enrolled with
+	Salt         string `json:"salt,omitempty"`       // that it was given
+}
+
+// Binding is that of the new phone, for an old one that knows the server by the key of that thumbprint.
+func (t Transfer) Binding(server string) Binding {
+	return Binding{
+		Device: t.Device, TokenHash: t.TokenHash, Possession: t.Possession, Verification: t.Verification, Server: server, Salt: t.Salt,
+	}
 }
 
 // SchemaName is the component's name in the API document.
@@ -63,11 +66,3 @@ type Approval struct {
 
 // SchemaName is the component's name in the API document.
 func (Approval) SchemaName() string { return "MobileDeviceTransferApproval" }
-
-// Fingerprint is what two screens show of a phone that enrols, so that a person sees that both mean the same: twelve digits
-// made of the device and the thumbprints of its keys, the possession key's first and "" for one that it does not have. Whoever
-// wants to hit it has to make a thousand billion keys within minutes.
-func Fingerprint(device, possession, verification string) string {
-	sum := sha256.Sum256([]byte("countersign-fingerprint-v1\n" + device + "\n" + possession + "\n" + verification))
-	return fmt.Sprintf("%012d", binary.BigEndian.Uint64(sum[:8])%1e12)
-}

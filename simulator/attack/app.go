@@ -266,7 +266,7 @@ func (a *app) fingerprint(server wire.Key) (string, error) {
 	if a.salt == "" {
 		return "", nil
 	}
-	b := wire.Binding{Device: a.device, Token: a.once, Possession: a.possession.Thumbprint, Server: server.Thumbprint, Salt: a.salt}
+	b := wire.Binding{Device: a.device, TokenHash: wire.HashToken(a.once), Possession: a.possession.Thumbprint, Server: server.Thumbprint, Salt: a.salt}
 	if a.verification != nil {
 		b.Verification = a.verification.Thumbprint
 	}

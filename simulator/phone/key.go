@@ -43,7 +43,7 @@ func newKeys(o Options, server string) (*keys, error) {
 
 // fingerprint is what the phone shows after an enrolment by a token: from its own keys and the server's.
 func (k *keys) fingerprint(device, token, salt string) (string, error) {
-	b := wire.Binding{Device: device, Token: token, Possession: k.possession.Thumbprint, Server: k.server.Thumbprint, Salt: salt}
+	b := wire.Binding{Device: device, TokenHash: wire.HashToken(token), Possession: k.possession.Thumbprint, Server: k.server.Thumbprint, Salt: salt}
 	switch {
 	case k.passkey != nil:
 		b.Verification = k.passkey.Signer.Thumbprint

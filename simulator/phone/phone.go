@@ -262,7 +262,7 @@ func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error
 	if err != nil {
 		return Account{}, fmt.Errorf("enrol: %w", err)
 	}
-	a.token, a.Fingerprint, a.Enrolled = reply.Token, reply.Fingerprint, p.o.Clock.Now()
+	a.token, a.Enrolled = reply.Token, p.o.Clock.Now()
 	if a.keys != nil {
 		if a.keys.server, err = wire.ParseKey(reply.ServerKey); err != nil {
 			return Account{}, fmt.Errorf("enrol: the server's %w", err)

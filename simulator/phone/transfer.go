@@ -24,17 +24,27 @@ func (p *Phone) Offer(ctx context.Context, device string) ([]byte, error) {
 	return json.Marshal(t.Payload)
 }
 
-// Arrived is the new phone, once it has taken the offer: the fingerprint is on both screens.
-func (p *Phone) Arrived(ctx context.Context, device string) (wire.Transfer, error) {
+// Arrived is the new phone, once it has taken the offer, and the fingerprint that is on both screens: this one makes it from the keys
+// that it is about to vouch for.
+func (p *Phone) Arrived(ctx context.Context, device string) (seen wire.Transfer, fingerprint string, err error) {
+	a, err := p.signing(device)
+	if err != nil {
+		return seen, "", err
+	}
 	for {
-		t, err := p.transfer(ctx, device, http.MethodGet, wire.ActionTransfer, nil)
-		if err != nil || t.State != wire.TransferOffered {
-			return t, err
+		seen, err = p.transfer(ctx, device, http.MethodGet, wire.ActionTransfer, nil)
+		if err != nil || seen.State != wire.TransferOffered {
+			break
 		}
 		if err := p.pause(ctx, time.Second); err != nil {
-			return t, err
+			return seen, "", err
 		}
 	}
+	if err != nil || seen.State != wire.TransferArrived {
+		return seen, "", err
+	}
+	fingerprint, err = seen.Binding(a.keys.server.Thumbprint).Fingerprint()
+	return seen, fingerprint, err
 }
 
 // Hand approves the new phone, whose fingerprint the person has compared. This one is removed when that one has approved a login,

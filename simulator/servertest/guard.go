@@ -19,7 +19,7 @@ func (s *Server) callIn(d *device, out *wire.EnrollmentCallback) {
 	out.Status, out.Salt = wire.Waiting, d.salt
 	var err error
 	d.fingerprint, err = wire.Binding{
-		Device: d.uuid, Token: d.once, Possession: d.keys[wire.UsePossession].Thumbprint, Verification: d.keys[wire.UseVerification].Thumbprint,
+		Device: d.uuid, TokenHash: wire.HashToken(d.once), Possession: d.keys[wire.UsePossession].Thumbprint, Verification: d.keys[wire.UseVerification].Thumbprint,
 		Server: s.signer.Thumbprint, Salt: d.salt,
 	}.Fingerprint()
 	if err != nil {

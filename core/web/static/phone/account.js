@@ -1,9 +1,9 @@
 // Accounts on this phone: how one is added, and what it tells its server.
-import { newKey, randomID } from "./jose.js";
+import { hash, newKey, randomID } from "./jose.js";
 import { call, Failure } from "./server.js";
 import * as store from "./store.js";
 import * as verify from "./verify.js";
-import { enrolmentFingerprint, fingerprint, path, prove } from "./wire.js";
+import { fingerprint, path, prove } from "./wire.js";
 
 const version = "1.0";
 
@@ -51,9 +51,9 @@ export async function enrol({ server, device, token }, { name, phone, owner }) {
   const account = {
     server, device, token: reply.token, serverKey: reply.server_key, key, passkey: passkey?.id, name, phone, added: Date.now(),
     // Somebody still has to see, at another screen, that it is this phone: by these digits.
-    unconfirmed: reply.salt
-      ? await enrolmentFingerprint({ device, token, key, verification: passkey?.thumbprint, serverKey: reply.server_key, salt: reply.salt })
-      : reply.fingerprint ? await fingerprint(device, key.thumbprint, passkey?.thumbprint) : undefined,
+    unconfirmed: reply.salt && await fingerprint({
+      device, tokenHash: await hash(token), possession: key.thumbprint, verification: passkey?.thumbprint, serverKey: reply.server_key, salt: reply.salt,
+    }),
   };
   await store.keep(account);
   return account;

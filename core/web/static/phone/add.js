@@ -178,5 +178,5 @@ async function compare({ show, signal }, account) {
   }
 }
 
-/** Nine or twelve digits in three groups, for reading. */
-export const grouped = (digits) => digits.match(new RegExp(`.{${digits.length / 3}}`, "g")).join(" ");
+/** Nine digits in three groups, for reading. */
+export const grouped = (digits) => digits.match(/.{3}/g).join(" ");

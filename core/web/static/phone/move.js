@@ -71,9 +71,9 @@ export async function move({ show, signal, with: device }) {
     }
   }
 
-  async function arrived({ device: other, name, possession, user_verification: verification = "" }) {
+  async function arrived({ device: other, name, possession, user_verification: verification = "", token_hash: tokenHash, salt }) {
     // Made here of the keys that are about to be vouched for, and not taken from anybody.
-    const digits = await fingerprint(other, possession, verification);
+    const digits = await fingerprint({ device: other, tokenHash, possession, verification, serverKey: account.serverKey, salt });
     show("Is this your new phone?", [
       h("p", {}, h("strong", { text: name }), " wants to take the place of this phone. It has to show this number:"),
       h("p", { class: "shown digits", "aria-label": [...digits].join(" "), text: grouped(digits) }),

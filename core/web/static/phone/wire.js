@@ -1,6 +1,6 @@
 // What crosses the wire between this phone and its server: see docs/phone-app.md. Everything here is pure; who calls is
 // server.js.
-import { bytesOf, canonical, hash, randomID, sign, thumbprint, utf8, verify } from "./jose.js";
+import { canonical, hash, randomID, sign, thumbprint, utf8, verify } from "./jose.js";
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -55,12 +55,13 @@ function safely(make) {
 }
 
 /**
- * What this phone and the page that adds it both show, if it is this phone that called in: nine digits of a digest of what the
- * enrolment bound together. Each side computes it from what it has itself. verification: the thumbprint of the passkey's key.
+ * What a phone that is added and the other side, a page or the phone whose place it takes, both show, if it is this phone that called
+ * in: nine digits of a digest of what the enrolment bound together. Each side computes it from what it has itself. tokenHash: of the
+ * one-time token; possession and verification: the thumbprints of the phone's keys, "" for one that it has not.
  */
-export async function enrolmentFingerprint({ device, token, key, verification = "", serverKey, salt }) {
+export async function fingerprint({ device, tokenHash, possession, verification = "", serverKey, salt }) {
   const text = canonical({
-    device, possession: key.thumbprint, salt, server: await thumbprint(serverKey), token: await hash(token), typ: "countersign-enrolment",
+    device, possession, salt, server: await thumbprint(serverKey), token: tokenHash, typ: "countersign-enrolment",
     user_verification: verification, v: 1,
   });
   const digest = new DataView(await crypto.subtle.digest("SHA-256", utf8(text)));
@@ -125,16 +126,6 @@ export function answerClaims(challenge, { server, device }, verb, item, use) {
 
 /** Signs an answer with the possession key. */
 export const signAnswer = (key, claims) => sign("countersign-answer+jwt", claims, key, false);
-
-/**
- * The twelve digits by which a person sees that two screens mean the same phone: of a device and the thumbprints of its keys,
- * the second one "" where there is none. Each side makes them of what it knows itself.
- */
-export async function fingerprint(device, possession, verification) {
-  const sum = bytesOf(await hash(`countersign-fingerprint-v1\n${device}\n${possession}\n${verification ?? ""}`));
-  const number = new DataView(sum.buffer).getBigUint64(0) % 1000000000000n;
-  return String(number).padStart(12, "0");
-}
 
 /** Signs with the possession key that another phone, by the thumbprints of its keys, takes this one's place. */
 export const signEndorsement = (key, { server, device }, other) => sign("countersign-endorsement+jwt", canonical({
