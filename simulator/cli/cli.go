@@ -17,22 +17,33 @@ import (
 	"github.com/alecthomas/kong"
 
 	"countersign/simulator/attack"
-	"countersign/simulator/load"
 	"countersign/simulator/report"
 )
 
-const (
-	exitWrong       = 1
-	exitCall        = 2
-	exitNoRun       = 4
-	exitInterrupted = 130
-)
+// exitError ends the program with a code. Without err all has been told.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
 
 type commands struct {
 	FCM     fcmCmd     `cmd:"" name:"fcm" help:"Serve a double of Firebase Cloud Messaging."`
 	WebPush webpushCmd `cmd:"" name:"webpush" help:"Serve a double of a Web Push service, as browsers and UnifiedPush use."`
 	Phone   phoneCmd   `cmd:"" help:"Serve a phone as a web page, for a person to hold."`
-	Run     runCmd     `cmd:"" help:"Log in many users, each answered by a phone, at a fixed rate; measure and check."`
+	Run     runCmd     `cmd:"" help:"Run a scenario: phones, logins, trouble; measure and check."`
+	Lint    lintCmd    `cmd:"" help:"Check a scenario, and run nothing."`
+	Schema  schemaCmd  `cmd:"" help:"Print the JSON schema of scenarios, for editors."`
+	Replay  replayCmd  `cmd:"" help:"Run the scenario of a log again, with its seed, and compare."`
+	Soak    soakCmd    `cmd:"" help:"Run a scenario for hours and watch what grows."`
 	Report  reportCmd  `cmd:"" help:"Make reports of a run from its log."`
 	Attack  attackCmd  `cmd:"" help:"Attack a server as thieves of passwords, QR codes and phones would, and say what held."`
 	Compare compareCmd `cmd:"" help:"Hold a run against an earlier one."`
@@ -61,7 +72,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer)
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}))
 	if err != nil {
 		tell(errs, "simulator: %v\n", err)
-		return exitCall
+		return report.ExitScenario
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -72,23 +83,26 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer)
 	}
 	if err != nil {
 		tell(errs, "simulator: %v\nSee simulator --help.\n", err)
-		return exitCall
+		return report.ExitScenario
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	err = parsed.Run(&env{ctx: ctx, out: out, err: errs, in: in})
-	if err != nil {
+	var exits *exitError
+	if err != nil && err.Error() != "" {
 		tell(errs, "simulator: %v\n", err)
 	}
 	switch {
 	case err == nil:
-		return 0
-	case errors.Is(err, load.ErrWrong), errors.Is(err, attack.ErrBroken), errors.Is(err, report.ErrWorse):
-		return exitWrong
+		return report.ExitPassed
+	case errors.As(err, &exits):
+		return exits.code
+	case errors.Is(err, attack.ErrBroken), errors.Is(err, report.ErrWorse):
+		return report.ExitWrong
 	case errors.Is(err, context.Canceled):
-		return exitInterrupted
+		return report.ExitInterrupted
 	}
-	return exitNoRun
+	return report.ExitUnreachable
 }
 
 // interruptible ends the context at the first signal; a second one then ends the process, the
@@ -141,10 +155,15 @@ type versionCmd struct{}
 
 // Run prints the version of the module and of Go.
 func (versionCmd) Run(e *env) error {
-	version, toolchain := "unknown", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version, toolchain = info.Main.Version, info.GoVersion
-	}
-	_, err := fmt.Fprintln(e.out, "simulator", version, toolchain)
+	_, err := fmt.Fprintln(e.out, "simulator", version())
 	return err
+}
+
+// version is that of the module and of Go.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version + " " + info.GoVersion
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"time"
 
 	"countersign/simulator/cli"
-	"countersign/simulator/load"
-	"countersign/simulator/servertest"
 )
 
 func run(t *testing.T, in string, args ...string) (code int, out, errs string) {
@@ -37,16 +34,15 @@ func TestHelpAndWrongCalls(t *testing.T) {
 	}{
 		{nil, 0, "The other side of a login"},
 		{[]string{"--help"}, 0, "fcm"},
-		{[]string{"run", "--help"}, 0, "open\nloop"},
+		{[]string{"run", "--help"}, 0, "Exit codes: 0 all well"},
 		{[]string{"fcm", "--help"}, 0, "PUT /-/conditions"},
 		{[]string{"phone", "--help"}, 0, "QR code"},
 		{[]string{"version"}, 0, "simulator "},
-		{[]string{"dance"}, 2, "dance"},
-		{[]string{"run"}, 2, "--token"},
-		{[]string{"phone", "--answer", "maybe"}, 2, "--answer"},
-		{[]string{"run", "--token", "x", "--mix", "aprove=1"}, 4, "aprove"},
+		{[]string{"dance"}, 3, "dance"},
+		{[]string{"run"}, 3, "scenario"},
+		{[]string{"run", "nowhere.yaml"}, 3, "nowhere.yaml"},
+		{[]string{"phone", "--answer", "maybe"}, 3, "--answer"},
 		{[]string{"phone", "--push", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"}, 4, "is `simulator fcm` running"},
-		{[]string{"run", "--token", "x", "--server", "http://127.0.0.1:1", "--push", "http://127.0.0.1:1"}, 4, "provision"},
 	} {
 		code, out, errs := run(t, "", c.args...)
 		if code != c.code || !strings.Contains(out+errs, c.says) && !strings.Contains(strings.Join(strings.Fields(out+errs), " "), strings.Join(strings.Fields(c.says), " ")) {
@@ -106,27 +102,5 @@ func TestFCMAndPhoneServe(t *testing.T) {
 	defer res.Body.Close()
 	if res.StatusCode != 200 {
 		t.Errorf("the phone's page: %s", res.Status)
-	}
-}
-
-func TestRunReports(t *testing.T) {
-	t.Parallel()
-	s := servertest.New(t, servertest.Options{})
-	// The stand-in pushes to its own phones; those of this run are connected to the double, so that
-	// no push comes and every login would time out: only a careless server ends them.
-	careless := servertest.New(t, servertest.Options{Careless: true})
-	file := filepath.Join(t.TempDir(), "report.json")
-	code, out, errs := run(t, "", "run", "--server", careless.URL, "--token", servertest.AdminToken,
-		"--listen", "127.0.0.1:0", "--phones", "2", "--logins", "4", "--rate", "100", "--json", "--output", file)
-	var report load.Report
-	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 1 || report.WrongCount != 4 {
-		t.Errorf("exit %d: %s %s (%v)", code, out, errs, err)
-	}
-	if text, err := os.ReadFile(file); err != nil || string(text) != out {
-		t.Errorf("report file: %v", err)
-	}
-	code, _, errs = run(t, "", "run", "--server", s.URL, "--token", "guess", "--listen", "127.0.0.1:0")
-	if code != 4 || !strings.Contains(errs, "403") {
-		t.Errorf("wrong token: exit %d: %s", code, errs)
 	}
 }

@@ -1,148 +1,436 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
+	"countersign/simulator/engine"
+	"countersign/simulator/event"
 	"countersign/simulator/fcm"
-	"countersign/simulator/load"
-	"countersign/simulator/phone"
+	"countersign/simulator/report"
+	"countersign/simulator/scenario"
 )
 
-type runCmd struct {
+// scenarioFlags say which scenario, and what of it is changed.
+type scenarioFlags struct {
+	Scenario string            `arg:"" help:"The scenario, a YAML file." type:"path"`
+	Set      map[string]string `help:"Values for the scenario's variables." placeholder:"NAME=VALUE"`
+}
+
+// read reads the scenario's cases.
+func (f scenarioFlags) read() ([]scenario.Scenario, error) {
+	list, err := scenario.Read(os.DirFS(filepath.Dir(f.Scenario)), filepath.Base(f.Scenario), engine.Words(report.New().Metrics()), f.Set)
+	if err != nil {
+		return nil, &exitError{report.ExitScenario, err}
+	}
+	return list, nil
+}
+
+// targetServer says what a run is against, and how it is driven.
+type driveFlags struct {
 	doubleFlags
-	Server string `help:"URL of the server." default:"http://127.0.0.1:9000"`
-	Token  string `help:"API token of an administrator, who creates and deletes the users." env:"COUNTERSIGN_TOKEN" required:"" placeholder:"TOKEN"`
-	Push   string `help:"URL of the running FCM double that the server sends to. Empty: one is served here, see --listen." placeholder:"URL"`
-	Listen string `help:"Address of the FCM double served here." default:"127.0.0.1:9099"`
+	Server  string `help:"URL of a running server, instead of the scenario's." placeholder:"URL"`
+	Token   string `help:"API token of an administrator there, who creates and deletes the users." env:"COUNTERSIGN_TOKEN" placeholder:"TOKEN"`
+	Push    string `help:"URL of the running FCM double that that server sends to. Empty: one is served here, see --listen." placeholder:"URL"`
+	Listen  string `help:"Address of the FCM double served here." default:"127.0.0.1:9099"`
+	Program string `help:"The server's program, for nodes of our own." placeholder:"FILE" type:"path"`
+	Dir     string `help:"Keep data and logs of nodes of our own here." placeholder:"DIR" type:"path"`
+	Prefix  string `help:"Of the users' names; users of such names are replaced." default:"simulated-"`
+	Keep    bool   `help:"Leave the users on a server that is not ours."`
 
-	Phones  int                `help:"Users, each with one phone." default:"10"`
-	Logins  int                `help:"Logins in all." default:"100"`
-	Rate    float64            `help:"Logins that arrive a second." default:"10"`
-	Mix     map[string]float64 `help:"Shares of what people do: approve, deny, wrong, ignore." default:"approve=1" mapsep:"," placeholder:"approve=90,deny=10"`
-	Seed    uint64             `help:"Of the drawn plans." default:"1"`
-	Stock   bool               `help:"Phones that cannot fetch: they show only what the push carries."`
-	OpenApp bool               `help:"People open the app when their browser says that the push did not go out."`
-	NoPage  bool               `help:"Do not load the login page before each login."`
-	Flow    string             `help:"Slug of the login flow." default:"default-authentication-flow"`
-	Setup   string             `help:"Slug of the phone's set-up flow." default:"default-authenticator-mobile-setup"`
-	Prefix  string             `help:"Of the users' names; users of such names are replaced." default:"simulated-"`
-	Keep    bool               `help:"Leave the users on the server."`
+	Events string `help:"Write the events of the run as JSON Lines." placeholder:"FILE" type:"path"`
+	report.Files
+	Quiet bool `short:"q" help:"Print the summary only."`
+}
 
-	JSON   bool   `help:"Print the report as JSON."`
-	Output string `help:"Write the report as JSON to this file as well." placeholder:"FILE" type:"path"`
+type runCmd struct {
+	scenarioFlags
+	driveFlags
+	Seed  uint64 `help:"Of every choice, instead of the scenario's; 0 draws one where the scenario has none."`
+	Clock string `help:"wall or virtual, instead of the scenario's; virtual is against the built-in stand-in server." enum:"wall,virtual," default:""`
 }
 
 // Help is the long text of --help.
 func (runCmd) Help() string {
-	return `Users and phones are made through the server's API, then logins arrive at the given rate however
-slow the server is (open loop); a login's time counts from when it was due. Each outcome is held
-against what the phone did: a login let in without its phone's approval, or ended in any other way
-than planned, makes the exit code 1. A server that limits requests to a phone after a denial makes
-such logins wrong: give the run as many phones as logins where people deny, or tap wrong numbers.
+	return `Users and phones are made through the server's API, then the scenario's logins come. Each outcome is held against what the
+phone did: a login let in without its phone's approval, or ended in any other way than its person's habit means, is wrong. A
+login's time counts from when it was due.
 
-The server must send its pushes to the FCM double: start "simulator fcm", configure the server with
-its key file and endpoint, and pass --push; or let this command serve the double with --credentials
-naming the key file that the server is configured with.`
+The server is the scenario's: nodes of our own, or a running one by --server. That one must send its pushes to the FCM double:
+start "simulator fcm", configure the server with its key file and endpoint, and pass --push; or let this command serve the double,
+with --credentials naming the key file that the server is configured with.
+
+Exit codes: 0 all well, 1 a check failed or a login ended wrong, 2 a threshold was crossed, 3 the scenario or the call is not
+valid, 4 the target cannot be reached, 130 interrupted. Of several cases of a matrix the worst counts.`
 }
 
-func (c *runCmd) mix() (load.Mix, error) {
-	var m load.Mix
-	for name, share := range c.Mix {
-		switch name {
-		case "approve":
-			m.Approve = share
-		case "deny":
-			m.Deny = share
-		case "wrong":
-			m.Wrong = share
-		case "ignore":
-			m.Ignore = share
-		default:
-			return m, fmt.Errorf("--mix: %q is not approve, deny, wrong or ignore", name)
+// Run runs the scenario.
+func (c *runCmd) Run(e *env) error {
+	cases, err := c.read()
+	if err != nil {
+		return err
+	}
+	for i := range cases {
+		if err := c.change(&cases[i]); err != nil {
+			return &exitError{report.ExitScenario, err}
 		}
 	}
-	return m, nil
+	command := "simulator run " + c.Scenario
+	if c.Clock != "" {
+		command += " --clock " + c.Clock
+	}
+	return c.drive(e, cases, func(seed uint64) string { return fmt.Sprintf("%s --seed %d", command, seed) })
 }
 
-// Run runs the load and prints its report.
-func (c *runCmd) Run(e *env) error {
-	mix, err := c.mix()
+// change puts the flags' words over the scenario's.
+func (c *runCmd) change(s *scenario.Scenario) error {
+	switch {
+	case c.Seed != 0:
+		s.Seed = c.Seed
+	case s.Seed == 0:
+		var drawn [8]byte
+		_, _ = rand.Read(drawn[:])                         // it never fails
+		s.Seed = binary.BigEndian.Uint64(drawn[:])>>33 + 1 // short, so that it can be typed
+	}
+	if c.Server != "" {
+		s.Target = scenario.Target{URL: c.Server, LoginFlow: s.Target.LoginFlow, SetupFlow: s.Target.SetupFlow}
+	}
+	if c.Clock != "" {
+		s.Clock = c.Clock
+	}
+	if s.Clock == "virtual" {
+		s.Target = scenario.Target{StandIn: true, Mode: s.Target.Mode, Window: s.Target.Window}
+	}
+	ours := func(a scenario.Act) bool { return a.Do != "lose_phones" }
+	if s.Target.Nodes == 0 && slices.ContainsFunc(s.World, ours) {
+		return fmt.Errorf("%s acts upon nodes of our own, so that it needs them: leave --server and --clock away", c.Scenario)
+	}
+	if s.Target.Nodes == 0 && s.Target.URL == "" && !s.Target.StandIn {
+		return errors.New("no server: the scenario has no target, and there is no --server")
+	}
+	return nil
+}
+
+// drive runs the cases, one after another, and tells the worst.
+func (f *driveFlags) drive(e *env, cases []scenario.Scenario, command func(seed uint64) string) error {
+	push, stop, err := f.push(e, cases)
 	if err != nil {
 		return err
 	}
-	if c.Push != "" {
-		return c.load(e, mix, &fcm.Client{Base: c.Push, HTTP: &http.Client{Transport: wide(c.Phones)}})
-	}
-	d, err := c.double(fcm.Options{Seed: c.Seed})
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	ctx, stop := context.WithCancel(e.ctx)
 	defer stop()
-	up := make(chan error, 1)
-	served := make(chan error, 1)
+	worst := 0
+	for i, s := range cases {
+		name := caseName(s)
+		if name != "" {
+			tell(e.err, "case %d of %d: %s\n", i+1, len(cases), name)
+		}
+		code, err := f.one(e, s, push, command, name)
+		if err != nil {
+			return err
+		}
+		if severity(code) > severity(worst) {
+			worst = code
+		}
+		if code == report.ExitInterrupted {
+			break
+		}
+	}
+	if worst != 0 {
+		return &exitError{code: worst}
+	}
+	return nil
+}
+
+// severity orders exit codes.
+func severity(code int) int {
+	return slices.Index([]int{report.ExitPassed, report.ExitThreshold, report.ExitWrong, report.ExitScenario, report.ExitUnreachable, report.ExitInterrupted}, code)
+}
+
+// caseName names a case of a matrix; "" for a scenario without one.
+func caseName(s scenario.Scenario) string {
+	var parts []string
+	for name, value := range s.Case {
+		parts = append(parts, name+"="+value)
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ",")
+}
+
+// one runs one case and writes its reports. An error is one of the reports' files: the run is over then all the same.
+func (f *driveFlags) one(e *env, s scenario.Scenario, push engine.Push, command func(seed uint64) string, name string) (code int, err error) {
+	tell(e.err, "seed %d\n", s.Seed)
+	collector := report.New()
+	var sinks event.Sinks
+	if f.Events != "" {
+		file, err := os.Create(perCase(f.Events, name))
+		if err != nil {
+			return 0, &exitError{report.ExitScenario, err}
+		}
+		log := event.NewLog(file, s.Clock == "virtual")
+		sinks = append(sinks, log)
+		defer func() {
+			if closed := errors.Join(log.Close(), file.Close()); closed != nil {
+				tell(e.err, "simulator: %v\n", closed)
+				if code == 0 {
+					code = report.ExitWrong
+				}
+			}
+		}()
+	}
+	progress := func(text string) { tell(e.err, "%s\n", text) }
+	if f.Quiet {
+		progress = nil
+	}
+	_, failed := engine.Run(e.ctx, engine.Options{
+		Scenario: s, Seed: s.Seed, Token: f.Token, Push: push, Program: f.Program, Dir: f.Dir, Sink: sinks, Meter: collector,
+		Prefix: f.Prefix, Keep: f.Keep, Progress: progress, Version: version(), Command: command(s.Seed),
+	})
+	summary := collector.Summary()
+	files := f.Files
+	for _, path := range files.Paths() {
+		*path = perCase(*path, name)
+	}
+	written := errors.Join(summary.Text(e.out, terminal(e.out)), files.Write(&summary))
+	if failed != nil {
+		tell(e.err, "simulator: %v\n", failed)
+	}
+	code = summary.ExitCode()
+	if written != nil {
+		tell(e.err, "simulator: %v\n", written)
+		code = max(code, report.ExitWrong)
+	}
+	return code, nil
+}
+
+// perCase is a file's name with the case's in it, so that cases do not overwrite each other.
+func perCase(path, name string) string {
+	if path == "" || name == "" {
+		return path
+	}
+	ext := filepath.Ext(path)
+	return strings.TrimSuffix(path, ext) + "." + strings.NewReplacer("/", "_", " ", "_").Replace(name) + ext
+}
+
+// push is the service that the server sends to, where that is not ours.
+func (f *driveFlags) push(e *env, cases []scenario.Scenario) (engine.Push, func(), error) {
+	if !slices.ContainsFunc(cases, func(s scenario.Scenario) bool { return s.Target.URL != "" }) {
+		return nil, func() {}, nil
+	}
+	if f.Token == "" {
+		return nil, nil, &exitError{report.ExitScenario, errors.New("--token, or COUNTERSIGN_TOKEN, is needed for a server that is not ours")}
+	}
+	if f.Push != "" {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.MaxIdleConnsPerHost = 1000
+		return &fcm.Client{Base: f.Push, HTTP: &http.Client{Transport: transport}}, transport.CloseIdleConnections, nil
+	}
+	d, err := f.double(fcm.Options{Seed: cases[0].Seed})
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(e.ctx)
+	up, served := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := serve(ctx, c.Listen, d, func(base string) error {
-			up <- c.announce(e, d, base)
+		err := serve(ctx, f.Listen, d, func(base string) error {
+			up <- f.announce(e, d, base)
 			return nil
 		})
 		served <- err
 		up <- err
 	}()
+	stop := func() {
+		cancel()
+		<-served
+		d.Close()
+	}
 	if err := <-up; err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return local{d}, stop, nil
+}
+
+// local is a double in this process as an engine.Push.
+type local struct{ *fcm.Double }
+
+// SetConditions sets them.
+func (l local) SetConditions(_ context.Context, c fcm.Conditions) error {
+	return l.Double.SetConditions(c)
+}
+
+type lintCmd struct{ scenarioFlags }
+
+// Run checks a scenario and runs nothing.
+func (c *lintCmd) Run(e *env) error {
+	cases, err := c.read()
+	if err != nil {
 		return err
 	}
-	err = c.load(e, mix, d)
-	stop()
-	if ended := <-served; err == nil {
-		err = ended
+	for _, s := range cases {
+		_, logins := engine.Planned(s)
+		people := 0
+		for _, g := range s.Phones {
+			people += g.Count
+		}
+		text := fmt.Sprintf("%d logins", logins)
+		if logins == 0 {
+			text = "as many logins as the time gives"
+		}
+		if name := caseName(s); name != "" {
+			text += ", " + name
+		}
+		tell(e.out, "%s: %d phones, %s\n", s.Name, people, text)
+	}
+	return nil
+}
+
+type schemaCmd struct{}
+
+// Run prints the JSON schema of scenarios.
+func (schemaCmd) Run(e *env) error {
+	text, err := scenario.Schema(engine.Words(report.New().Metrics()))
+	if err == nil {
+		_, err = e.out.Write(text)
 	}
 	return err
 }
 
-// wide lets each phone hold its event stream.
-func wide(phones int) *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = phones
-	return t
+type replayCmd struct {
+	Log string `arg:"" help:"Log of a run, JSON Lines." type:"existingfile"`
+	driveFlags
 }
 
-func (c *runCmd) load(e *env, mix load.Mix, push phone.Source) error {
-	report, err := load.Run(e.ctx, load.Options{
-		Base: c.Server, Token: c.Token, Push: push, Phones: c.Phones, Logins: c.Logins, Rate: c.Rate, Mix: mix, Seed: c.Seed,
-		Stock: c.Stock, OpenApp: c.OpenApp, NoPage: c.NoPage, LoginFlow: c.Flow, SetupFlow: c.Setup, Prefix: c.Prefix, Keep: c.Keep,
-		Progress: func(text string) { tell(e.err, "%s\n", text) },
-	})
+// Help is the long text of --help.
+func (replayCmd) Help() string {
+	return `Runs the scenario of a log again, with its seed: the same people do the same at the same time. Then says which logins ended
+otherwise than in the log; there are such, exit code 1. Under a virtual clock the two logs have to be equal, byte for byte.`
+}
+
+// Run runs a log's scenario again and compares.
+func (c *replayCmd) Run(e *env) error {
+	text, err := os.ReadFile(c.Log)
 	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(report, "", "  ")
-	if err != nil {
-		return err
+	before, header, err := outcomes(bytes.NewReader(text))
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return &exitError{report.ExitScenario, fmt.Errorf("%s: %w", c.Log, err)}
 	}
-	text = append(text, '\n')
-	if c.Output != "" {
-		if err := os.WriteFile(c.Output, text, 0o600); err != nil {
+	var s scenario.Scenario
+	if err := json.Unmarshal(header.Spec, &s); err != nil {
+		return &exitError{report.ExitScenario, fmt.Errorf("%s: read its scenario: %w", c.Log, err)}
+	}
+	s.Seed = header.Seed
+	if c.Server != "" {
+		s.Target.URL = c.Server
+	}
+	if c.Events == "" {
+		dir, err := os.MkdirTemp("", "simulator-replay-")
+		if err != nil {
 			return err
 		}
+		defer os.RemoveAll(dir)
+		c.Events = filepath.Join(dir, "events.jsonl")
 	}
-	if c.JSON {
-		_, err = e.out.Write(text)
-	} else {
-		err = report.Text(e.out)
+	played := c.drive(e, []scenario.Scenario{s}, func(uint64) string { return header.Command })
+	now, err := os.ReadFile(perCase(c.Events, caseName(s)))
+	if err != nil {
+		return errors.Join(played, err)
+	}
+	after, _, err := outcomes(bytes.NewReader(now))
+	if err != nil {
+		return errors.Join(played, err)
+	}
+	return c.compare(e, before, after, header.Clock == "virtual" && !bytes.Equal(text, now), played)
+}
+
+// compare tells the logins that ended otherwise.
+func (c *replayCmd) compare(e *env, before, after map[int]string, unequal bool, played error) error {
+	const most = 20
+	other := 0
+	for login := range len(before) {
+		if was, is := before[login+1], after[login+1]; was != is {
+			if other++; other <= most {
+				tell(e.out, "login %d: %s then, %s now\n", login+1, orNone(was), orNone(is))
+			}
+		}
 	}
 	switch {
-	case err != nil:
-		return err
-	case report.Err() != nil:
-		return report.Err()
-	case report.Interrupted:
-		return context.Canceled
+	case other > 0:
+		tell(e.out, "%d of %d logins ended otherwise.\n", other, len(before))
+		return &exitError{code: report.ExitWrong}
+	case unequal:
+		tell(e.out, "All logins ended as then, but the logs are not equal.\n")
+		return &exitError{code: report.ExitWrong}
 	}
-	return nil
+	tell(e.out, "All %d logins ended as then.\n", len(before))
+	return played
+}
+
+func orNone(outcome string) string {
+	if outcome == "" {
+		return "no end"
+	}
+	return outcome
+}
+
+// outcomes are those of a log's logins.
+func outcomes(r io.Reader) (map[int]string, event.Header, error) {
+	out := map[int]string{}
+	var header event.Header
+	err := event.Read(r, func(e event.Event) error {
+		switch e.Kind {
+		case event.RunBegun:
+			header = *e.Header
+		case event.LoginEnded:
+			out[e.Login] = e.Outcome
+		}
+		return nil
+	})
+	return out, header, err
+}
+
+type soakCmd struct {
+	runCmd
+	For    time.Duration `help:"For how long." default:"1h"`
+	Growth float64       `help:"Growth of memory, or of goroutines, on either side that is still well, from the second to the last quarter." default:"0.2"`
+}
+
+// Help is the long text of --help.
+func (soakCmd) Help() string {
+	return `Lets the scenario's logins come for so long, whatever count and until say, and watches memory and goroutines of simulator and
+server. What grows by more than --growth makes the exit code 1. Scenarios whose faults and acts come once keep them so.`
+}
+
+// Run runs the scenario for long.
+func (c *soakCmd) Run(e *env) error {
+	cases, err := c.read()
+	if err != nil {
+		return err
+	}
+	for i := range cases {
+		s := &cases[i]
+		if err := c.change(s); err != nil {
+			return &exitError{report.ExitScenario, err}
+		}
+		s.Soak = c.Growth
+		for j := range s.Logins {
+			s.Logins[j].Count, s.Logins[j].Until = 0, s.Logins[j].From+c.For
+		}
+	}
+	return c.drive(e, cases, func(seed uint64) string {
+		return fmt.Sprintf("simulator soak %s --for %s --seed %d", c.Scenario, c.For, seed)
+	})
 }

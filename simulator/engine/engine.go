@@ -30,6 +30,7 @@ type run struct {
 	maker  *maker.Maker
 	people []*person
 	tally  *tally
+	growth growth // the samples' own
 
 	ctx        context.Context // ends with the run; its cause says why
 	stop       context.CancelCauseFunc
@@ -88,9 +89,11 @@ func (r *run) begin() error {
 			}
 		}
 	}
+	_, all := planned(r.o.Seed, r.s.Logins)
 	r.take(event.Event{Kind: event.RunBegun, Header: &event.Header{
 		Format: event.Format, Scenario: r.s.Name, About: r.s.About, Seed: r.o.Seed, Clock: r.s.Clock, Server: r.s.Target.URL,
-		Started: r.clock.Now().UTC(), Version: r.o.Version, Phones: people, Spec: spec,
+		Started: r.clock.Now().UTC(), Version: r.o.Version, Phones: people, Logins: all, Lasts: event.Millis(r.s.Last()),
+		Command: r.o.Command, Spec: spec,
 	}})
 	return nil
 }
@@ -271,6 +274,12 @@ func (r *run) judge(v *Verdict) {
 		found := r.tally.value(c.Counter)
 		e := event.Event{At: at, Kind: event.Check, Name: c.String(), Passed: c.Holds(found, r.tally.value(c.Other)), Text: fmt.Sprintf("%s is %v", c.Counter, found)}
 		if !e.Passed {
+			v.Failed = append(v.Failed, e.Name+": "+e.Text)
+		}
+		r.take(e)
+	}
+	for _, e := range r.growth.checks(r.s.Soak) {
+		if e.At = at; !e.Passed {
 			v.Failed = append(v.Failed, e.Name+": "+e.Text)
 		}
 		r.take(e)

@@ -8,8 +8,10 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"countersign/mobile/wire"
 	"countersign/simulator/event"
 	"countersign/simulator/fcm"
+	"countersign/simulator/maker"
 	"countersign/simulator/phone"
 	"countersign/simulator/scenario"
 )
@@ -51,6 +53,7 @@ type Options struct {
 	Control  *Control       // to pause and step by; nil: nobody does
 	Progress func(s string) // default: none
 	Version  string         // of the program, for the log
+	Command  string         // that repeats the run, for the log
 }
 
 // Verdict is how a run went. The zero Verdict is success.
@@ -71,3 +74,25 @@ func rng(seed uint64, purpose string, whose int) *rand.Rand {
 	_, _ = io.WriteString(h, purpose)
 	return rand.New(rand.NewPCG(seed^h.Sum64(), uint64(whose))) //nolint:gosec // G404: draws that a seed repeats, no secrets
 }
+
+// Words are those of a scenario whose meaning is this package's; metrics are its Meter's.
+func Words(metrics []string) scenario.Words {
+	var attests []string
+	for _, f := range maker.Faults() {
+		attests = append(attests, string(f))
+	}
+	return scenario.Words{Habits: Habits(), Counters: Counters(), Metrics: metrics, Modes: modes(), Attests: attests}
+}
+
+// modes are the words for how an answer is matched.
+func modes() []string {
+	var out []string
+	for _, m := range wire.Modes() {
+		out = append(out, string(m))
+	}
+	return out
+}
+
+// Planned counts the logins that a scenario plans in all, and of them those of its open streams; 0 in all where a closed stream goes
+// by time.
+func Planned(s scenario.Scenario) (open, all int) { return planned(s.Seed, s.Logins) }

@@ -45,6 +45,12 @@ func (r *run) samples(ctx context.Context) {
 					values[event.GaugeServerRSS] += mebibytes(pid)
 				}
 			}
+			if r.s.Soak > 0 {
+				for name, v := range r.serverGauges(ctx) {
+					values[name] = v
+				}
+				r.growth.take(values)
+			}
 			before, server, at = own, theirs, now
 			r.take(event.Event{At: r.at(now), Kind: event.Sample, Values: values})
 		}

@@ -16,6 +16,9 @@ type Files struct {
 	JUnit string `help:"Write checks and thresholds as JUnit XML." placeholder:"FILE" type:"path" name:"junit"`
 }
 
+// Paths are where they are written to, to be changed.
+func (f *Files) Paths() []*string { return []*string{&f.HTML, &f.JSON, &f.JUnit} }
+
 // Write writes each report. One that cannot be written does not keep the others from it.
 func (f Files) Write(s *Summary) error {
 	return errors.Join(WriteFile(f.HTML, s.HTML), WriteFile(f.JSON, s.JSON), WriteFile(f.JUnit, s.JUnit))

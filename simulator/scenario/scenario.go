@@ -23,6 +23,7 @@ type Scenario struct {
 	Limits  map[string][]Rule `yaml:"thresholds" json:"thresholds,omitempty" about:"Limits of metrics, as k6 writes them: login_duration: ['p(95)<500']. A crossed one is exit code 2."`
 
 	Case map[string]string `yaml:"-" json:"case,omitempty"` // the values of the matrix
+	Soak float64           `yaml:"-" json:"soak,omitempty"` // the growth of memory that is still well, where it is watched; 0: it is not
 }
 
 // Target is the server that is asked.

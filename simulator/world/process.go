@@ -33,7 +33,8 @@ type process struct {
 // error, and its output from then on, go to log.
 func launch(ctx context.Context, log io.Writer, ready *regexp.Regexp, environ []string, program string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(program, args...), done: make(chan struct{})} //nolint:gosec // the program that the person named
-	p.cmd.Env, p.cmd.Stderr = environ, log
+	last := &tail{to: log}
+	p.cmd.Env, p.cmd.Stderr = environ, last
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt of the terminal is for us, who then stop it in order
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -66,7 +67,7 @@ func launch(ctx context.Context, log io.Writer, ready *regexp.Regexp, environ []
 	case p.said = <-said:
 		return p, nil
 	case <-p.done:
-		return nil, fmt.Errorf("%s %s ended at once: %w", filepath.Base(program), args[0], errors.Join(p.err, errors.New("its log says why")))
+		return nil, fmt.Errorf("%s %s ended at once: %w: %s", filepath.Base(program), args[0], p.err, last)
 	case <-limit.C:
 		p.kill()
 		return nil, fmt.Errorf("%s %s is not ready after %s", filepath.Base(program), args[0], startLimit)
@@ -74,6 +75,28 @@ func launch(ctx context.Context, log io.Writer, ready *regexp.Regexp, environ []
 		p.kill()
 		return nil, ctx.Err()
 	}
+}
+
+// tail passes on what is written and remembers the end of it.
+type tail struct {
+	to   io.Writer
+	mu   sync.Mutex
+	last []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	const most = 1000
+	t.mu.Lock()
+	t.last = append(t.last, b...)
+	t.last = t.last[max(0, len(t.last)-most):]
+	t.mu.Unlock()
+	return t.to.Write(b)
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.last))
 }
 
 // kill ends it with SIGKILL and waits.

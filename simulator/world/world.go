@@ -273,6 +273,19 @@ func (w *World) up() []string {
 	return out
 }
 
+// Nodes are the URLs of the nodes that are up, with trailing slash.
+func (w *World) Nodes() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for i, p := range w.nodes {
+		if p != nil {
+			out = append(out, "http://"+w.ports[i]+"/")
+		}
+	}
+	return out
+}
+
 // PIDs are the processes of the nodes that are up.
 func (w *World) PIDs() []int {
 	w.mu.Lock()
