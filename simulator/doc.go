@@ -17,9 +17,15 @@
 //	maker    the maker of the phones: attests their keys, well or with a fault
 //	page     the phone as a web page, for a person
 //	browser  the login side: walks the flow executor with a cookie jar
-//	load     many phones and browsers at a fixed arrival rate, with percentiles
+//	scenario what a run is to be, read from YAML
+//	engine   runs it: phones, logins, trouble, verdict
+//	world    database and nodes of a run, as processes
+//	fault    trouble on the way
+//	event    the log of a run
+//	report   what follows from it
 //	admin    the server under an administrator's token: makes people and removes them
 //	attack   the attack pack: what thieves try, and what held
 //	clock    wall and virtual time
+//	word     the known word that a mistyped one was meant to be
 //	cli      the commands of cmd/simulator
 package simulator

@@ -96,8 +96,8 @@ func TestCompareEndsWithOneWhereItIsWorse(t *testing.T) {
 		{[]string{"compare", a, a}, 0, "✓ no figure is worse by more than 10 %"},
 		{[]string{"compare", a, b, "--html", page}, 1, "✗ logins rate"},
 		{[]string{"compare", a, b, "--tolerance", "300%"}, 0, "✓ no figure"},
-		{[]string{"compare", a, b, "--tolerance", "many"}, 2, "is no tolerance"},
-		{[]string{"compare", a, b + "x"}, 2, "b.jsonlx"},
+		{[]string{"compare", a, b, "--tolerance", "many"}, 3, "is no tolerance"},
+		{[]string{"compare", a, b + "x"}, 3, "b.jsonlx"},
 	} {
 		if code, out, errs := run(t, "", c.args...); code != c.code || !strings.Contains(out+errs, c.says) {
 			t.Errorf("%v: exit %d\n%s%s", c.args, code, out, errs)

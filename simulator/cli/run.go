@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -38,7 +39,16 @@ func (f scenarioFlags) read() ([]scenario.Scenario, error) {
 	return list, nil
 }
 
-// targetServer says what a run is against, and how it is driven.
+// sets are the flags that set variables, for a command that repeats the run.
+func (f scenarioFlags) sets() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(f.Set)) {
+		fmt.Fprintf(&b, " --set %s=%s", name, f.Set[name])
+	}
+	return b.String()
+}
+
+// driveFlags say what a run is against, and how it is driven.
 type driveFlags struct {
 	doubleFlags
 	Server  string `help:"URL of a running server, instead of the scenario's." placeholder:"URL"`
@@ -87,7 +97,7 @@ func (c *runCmd) Run(e *env) error {
 			return &exitError{report.ExitScenario, err}
 		}
 	}
-	command := "simulator run " + c.Scenario
+	command := "simulator run " + c.Scenario + c.sets()
 	if c.Clock != "" {
 		command += " --clock " + c.Clock
 	}
@@ -431,6 +441,6 @@ func (c *soakCmd) Run(e *env) error {
 		}
 	}
 	return c.drive(e, cases, func(seed uint64) string {
-		return fmt.Sprintf("simulator soak %s --for %s --seed %d", c.Scenario, c.For, seed)
+		return fmt.Sprintf("simulator soak %s%s --for %s --seed %d", c.Scenario, c.sets(), c.For, seed)
 	})
 }

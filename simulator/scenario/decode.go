@@ -61,9 +61,6 @@ var durationType = reflect.TypeFor[time.Duration]()
 
 // value decodes one node into v, whose tag may narrow what is allowed.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, tag reflect.StructTag, field string) {
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok && n.Kind == yaml.ScalarNode {
 		if err := u.UnmarshalText([]byte(n.Value)); err != nil {
 			d.fail(n, field, "%v", err)

@@ -245,10 +245,11 @@ var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
 
 // substitute copies a tree with the variables put in. What is nothing but a variable takes its value's kind.
 func (d *decoder) substitute(n *yaml.Node, values map[string]*yaml.Node, field string) *yaml.Node {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
 	out := *n
+	if n.Kind == yaml.AliasNode { // one may hold itself, and a few of them any number of nodes
+		d.fail(n, field, "an alias (*%s) is not taken; use vars", n.Value)
+		return &yaml.Node{Kind: yaml.ScalarNode, Line: n.Line, Column: n.Column}
+	}
 	if n.Kind == yaml.ScalarNode {
 		if m := variable.FindStringSubmatch(n.Value); m != nil && m[0] == n.Value {
 			if v := d.look(n, m[1], values, field); v != nil {
