@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"countersign/simulator/admin"
+	"countersign/simulator/phone"
+	"countersign/simulator/verdict"
 )
 
 const (
@@ -21,17 +23,6 @@ const (
 	leaveLimit  = time.Minute
 	attackLimit = 10 * time.Minute
 	together    = 4 // attacks at a time
-)
-
-// Outcome is how an attack ended.
-type Outcome string
-
-// The outcomes.
-const (
-	Held          Outcome = "held"           // the server did what it is expected to
-	Broken        Outcome = "broken"         // it did not
-	NotApplicable Outcome = "not applicable" // as the server is set up, there is nothing to attack
-	Failed        Outcome = "failed"         // the attack could not be carried out, which says nothing of the server's defence
 )
 
 // Attack is one thing that an attacker tries.
@@ -46,7 +37,7 @@ type Attack struct {
 // All are the attacks, in the order of a report.
 func All() []Attack { return slices.Clone(all) }
 
-var all = slices.Concat(fatigueAttacks, enrolmentAttacks, requestAttacks, appAttacks, sessionAttacks)
+var all = slices.Concat(fatigueAttacks, enrolmentAttacks, requestAttacks, appAttacks, sessionAttacks, pushAttacks)
 
 // Options of a run. Base and Token are required.
 type Options struct {
@@ -58,6 +49,9 @@ type Options struct {
 	Tries    int           // logins of a push bombing; default 200
 	Rings    int           // that they may cause; default 3
 	Patience time.Duration // to wait for a question to expire; default 3 minutes
+
+	// Push is the push service that the server sends to; nil: what needs one is not tried, as all phones ask by themselves.
+	Push phone.Source
 
 	Prefix    string // of the users' names, default "attack-"; users of such names are replaced
 	LoginFlow string // slugs; default browser's
@@ -174,7 +168,8 @@ func (r *run) carryOut(ctx context.Context, a Attack) *Result {
 		return nil
 	}
 	result := &Result{Attack: a, Took: time.Since(began)}
-	result.judge(t, err)
+	result.Evidence = t.probes
+	result.Outcome, result.Observed = verdict.Judge(t.probes, err, t.observed)
 	r.o.Progress(fmt.Sprintf("%s: %s", a.Name, result.Outcome))
 	return result
 }

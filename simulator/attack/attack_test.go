@@ -15,6 +15,7 @@ import (
 	"countersign/mobile/wire"
 	"countersign/simulator/attack"
 	"countersign/simulator/servertest"
+	"countersign/simulator/verdict"
 )
 
 func standIn(t *testing.T, change func(*servertest.Options)) *servertest.Server {
@@ -28,15 +29,15 @@ func standIn(t *testing.T, change func(*servertest.Options)) *servertest.Server 
 
 func run(t *testing.T, s *servertest.Server, only ...string) *attack.Report {
 	t.Helper()
-	report, err := attack.Run(t.Context(), attack.Options{Base: s.URL, Token: servertest.AdminToken, Only: only, Seed: 1, Tries: 10})
+	report, err := attack.Run(t.Context(), attack.Options{Base: s.URL, Token: servertest.AdminToken, Only: only, Seed: 1, Tries: 10, Push: s})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return report
 }
 
-func outcomes(r *attack.Report) map[string]attack.Outcome {
-	out := map[string]attack.Outcome{}
+func outcomes(r *attack.Report) map[string]verdict.Outcome {
+	out := map[string]verdict.Outcome{}
 	for _, one := range r.Results {
 		out[one.Name] = one.Outcome
 	}
@@ -69,9 +70,9 @@ func TestAGoodServerHolds(t *testing.T) {
 			s := standIn(t, c.change)
 			report := run(t, s)
 			for attacked, outcome := range outcomes(report) {
-				want := attack.Held
+				want := verdict.Held
 				if slices.Contains(c.impossible, attacked) {
-					want = attack.NotApplicable
+					want = verdict.NotApplicable
 				}
 				if outcome != want {
 					t.Errorf("%s: %s, not %s", attacked, outcome, want)
@@ -118,6 +119,7 @@ func TestABrokenServerIsFound(t *testing.T) {
 		servertest.AnyBrowser:     {"session-theft"},
 		servertest.Undead:         {"removed-phone"},
 		servertest.TellsNames:     {"account-discovery"},
+		servertest.NamesInPush:    {"push-payload"},
 	}
 	tested := map[string]bool{}
 	for _, flaw := range servertest.Flaws() {
@@ -137,11 +139,11 @@ func TestABrokenServerIsFound(t *testing.T) {
 				}
 			}), attacks...)
 			for name, outcome := range outcomes(report) {
-				if outcome != attack.Broken {
+				if outcome != verdict.Broken {
 					t.Errorf("%s: %s", name, outcome)
 				}
 			}
-			if !errors.Is(report.Err(), attack.ErrBroken) || t.Failed() {
+			if !errors.Is(report.Err(), verdict.ErrBroken) || t.Failed() {
 				t.Errorf("%v\n%s", report.Err(), written(t, report, 120))
 			}
 		})
@@ -197,7 +199,7 @@ func TestPatienceEnds(t *testing.T) {
 	t.Parallel()
 	s := standIn(t, func(o *servertest.Options) { o.Window = time.Minute })
 	report, err := attack.Run(t.Context(), attack.Options{Base: s.URL, Token: servertest.AdminToken, Only: []string{"late-answer"}, Patience: time.Second})
-	if err != nil || report.Results[0].Outcome != attack.Held || !strings.Contains(report.Results[0].Observed, "patience") {
+	if err != nil || report.Results[0].Outcome != verdict.Held || !strings.Contains(report.Results[0].Observed, "patience") {
 		t.Errorf("%+v %v", report, err)
 	}
 }
@@ -237,7 +239,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	var again attack.Report
-	if err := json.Unmarshal(b.Bytes(), &again); err != nil || again.Count(attack.Broken) != 1 || len(again.Results[0].Evidence) == 0 {
+	if err := json.Unmarshal(b.Bytes(), &again); err != nil || again.Count(verdict.Broken) != 1 || len(again.Results[0].Evidence) == 0 {
 		t.Errorf("%v\n%s", err, b.String())
 	}
 	b.Reset()

@@ -8,6 +8,7 @@ import (
 
 	"countersign/mobile/wire"
 	"countersign/simulator/browser"
+	"countersign/simulator/verdict"
 )
 
 // crowd is how many phones or answers come at once.
@@ -54,7 +55,7 @@ func (t *trial) thief(payload []byte, k kind) (*app, error) {
 
 func enrolmentRace(ctx context.Context, t *trial) error {
 	if !t.target.Keys {
-		return inapplicable{"the server takes no phones with keys: whoever scans first has enrolled"}
+		return verdict.Skip{Reason: "the server takes no phones with keys: whoever scans first has enrolled"}
 	}
 	v, err := t.user(ctx, t.name)
 	if err != nil {
@@ -233,7 +234,7 @@ func stolenQRWithoutKeys(ctx context.Context, t *trial) error {
 		}
 		got, err := thief.enrol(ctx)
 		if err == nil && got.status == http.StatusOK {
-			return inapplicable{"the server takes phones without keys, and such a phone is good as soon as it has scanned; " +
+			return verdict.Skip{Reason: "the server takes phones without keys, and such a phone is good as soon as it has scanned; " +
 				"to be safe from that, take signed answers only"}
 		}
 		t.refused("a phone without keys enrols first", got, err)

@@ -38,8 +38,12 @@ func pushBombing(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	if result, err := t.approve(ctx, v, l, q); err != nil || result.Outcome != browser.Approved {
-		return fmt.Errorf("the owner does not get in before the attack: %s: %w", result.Detail, err)
+	result, err := t.approve(ctx, v, l, q)
+	if err != nil {
+		return err
+	}
+	if result.Outcome != browser.Approved {
+		return fmt.Errorf("the owner does not get in before the attack: %s: %s", result.Outcome, result.Detail)
 	}
 	rang := map[string]bool{}
 	for i := range t.o.Tries {
@@ -87,7 +91,7 @@ func pushBombing(ctx context.Context, t *trial) error {
 		t.expect(false, "the owner logs in meanwhile", "the phone is asked nothing (%v)", err)
 		return nil
 	}
-	result, err := t.approve(ctx, v, l, list[len(list)-1])
+	result, err = t.approve(ctx, v, l, list[len(list)-1])
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"countersign/mobile/wire"
 	"countersign/simulator/browser"
+	"countersign/simulator/verdict"
 )
 
 var appAttacks = []Attack{
@@ -65,7 +66,7 @@ func (t *trial) notLetIn(ctx context.Context, l *login, what string) error {
 
 func wrongNumber(ctx context.Context, t *trial) error {
 	if t.target.Mode == wire.AcceptDeny {
-		return inapplicable{"the server asks to accept or deny: there is no number, and so nothing to guess"}
+		return verdict.Skip{Reason: "the server asks to accept or deny: there is no number, and so nothing to guess"}
 	}
 	v, err := t.victim(ctx, t.name)
 	if err != nil {
@@ -146,7 +147,7 @@ func (t *trial) wrongCode(ctx context.Context, v *victim, l *login, q question) 
 
 func tamperedAnswer(ctx context.Context, t *trial) error {
 	if !t.target.Keys {
-		return inapplicable{"the server takes no signed answers: there is nothing to tamper with but the choice"}
+		return verdict.Skip{Reason: "the server takes no signed answers: there is nothing to tamper with but the choice"}
 	}
 	v, err := t.victim(ctx, t.name)
 	if err != nil {
@@ -231,7 +232,7 @@ func (t *trial) other(l *login, q question) string {
 
 func foreignChallenge(ctx context.Context, t *trial) error {
 	if !t.target.Keys {
-		return inapplicable{"the server takes no phones with keys, and so signs nothing that it asks them"}
+		return verdict.Skip{Reason: "the server takes no phones with keys, and so signs nothing that it asks them"}
 	}
 	v, err := t.victim(ctx, t.name)
 	if err != nil {
@@ -428,7 +429,7 @@ func parallelAnswers(ctx context.Context, t *trial) error {
 
 func ownerKey(ctx context.Context, t *trial) error {
 	if t.target.Demanded != "signed_user_verified" {
-		return inapplicable{"the server takes answers that need no finger: it demands " + t.target.Demanded + ", not signed_user_verified"}
+		return verdict.Skip{Reason: "the server takes answers that need no finger: it demands " + t.target.Demanded + ", not signed_user_verified"}
 	}
 	v, err := t.victim(ctx, t.name)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"countersign/mobile/wire"
 	"countersign/simulator/browser"
+	"countersign/simulator/verdict"
 )
 
 var requestAttacks = []Attack{
@@ -237,7 +238,7 @@ func keysRefused(of *key) ([]struct{ what, jwk string }, error) {
 
 func algorithmConfusion(ctx context.Context, t *trial) error {
 	if !t.target.Keys {
-		return inapplicable{"the server takes no phones with keys"}
+		return verdict.Skip{Reason: "the server takes no phones with keys"}
 	}
 	if err := t.confuseEnrolment(ctx); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"countersign/mobile/wire"
 	"countersign/simulator/browser"
+	"countersign/simulator/verdict"
 )
 
 var sessionAttacks = []Attack{
@@ -96,7 +97,7 @@ func removedPhone(ctx context.Context, t *trial) error {
 		return err
 	}
 	if err := t.admin.Call(ctx, http.MethodDelete, "/authenticators/admin/mobile/"+v.app.device+"/", nil, nil); err != nil {
-		return inapplicable{"the server's API removes no phone: " + excerpt(err)}
+		return verdict.Skip{Reason: "the server's API removes no phone: " + excerpt(err)}
 	}
 	began := time.Now()
 	got, err := v.app.respond(ctx, in)

@@ -4,14 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-)
 
-// Probe is one thing that was tried, and what came of it.
-type Probe struct {
-	Tried string `json:"tried"`
-	Got   string `json:"got"`
-	Held  bool   `json:"held"`
-}
+	"countersign/simulator/verdict"
+)
 
 // trial is one attack under way. It is safe for concurrent use, but for rng.
 type trial struct {
@@ -20,20 +15,15 @@ type trial struct {
 	rng  *rand.Rand
 
 	mu       sync.Mutex
-	probes   []Probe
+	probes   []verdict.Probe
 	observed string // in a line, where all held
 }
-
-// inapplicable is the error of an attack for which there is nothing to attack.
-type inapplicable struct{ reason string }
-
-func (e inapplicable) Error() string { return e.reason }
 
 // expect notes what was tried, and whether the server held.
 func (t *trial) expect(held bool, tried, got string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.probes = append(t.probes, Probe{Tried: tried, Got: fmt.Sprintf(got, args...), Held: held})
+	t.probes = append(t.probes, verdict.Probe{Tried: tried, Got: fmt.Sprintf(got, args...), Held: held})
 }
 
 // refused notes a request that the server has to refuse: by a status from 400 to 499.

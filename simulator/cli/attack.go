@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
 	"countersign/simulator/attack"
+	"countersign/simulator/fcm"
+	"countersign/simulator/phone"
 	"countersign/simulator/report"
 )
 
@@ -22,13 +25,34 @@ type targetFlags struct {
 	JUnit  string `name:"junit" help:"Write the report as JUnit XML to this file." placeholder:"FILE" type:"path"`
 }
 
-type attackCmd struct {
+// probeFlags are those of a command that attacks.
+type probeFlags struct {
 	targetFlags
-	Only     []string      `help:"Names of attacks, parted by commas; all, if it is left out." placeholder:"NAME,..."`
+	Push     string        `help:"URL of the running FCM double that the server sends to; what needs pushes is tried then, too." placeholder:"URL"`
 	Seed     uint64        `help:"Of what is drawn, such as wrong numbers." default:"1"`
 	Tries    int           `help:"Logins of the push bombing." default:"200"`
 	Rings    int           `help:"Rings that they may cause." default:"3"`
 	Patience time.Duration `help:"How long to wait for a question to expire, at the most." default:"3m"`
+}
+
+// source is the push service, nil for none.
+func (f probeFlags) source() phone.Source {
+	if f.Push == "" {
+		return nil
+	}
+	return &fcm.Client{Base: f.Push, HTTP: &http.Client{}}
+}
+
+func (f probeFlags) options(e *env) attack.Options {
+	return attack.Options{
+		Base: f.Server, Token: f.Token, Seed: f.Seed, Tries: f.Tries, Rings: f.Rings, Patience: f.Patience, Push: f.source(),
+		Prefix: f.Prefix, LoginFlow: f.Flow, SetupFlow: f.Setup, Progress: func(text string) { tell(e.err, "%s\n", text) },
+	}
+}
+
+type attackCmd struct {
+	probeFlags
+	Only []string `help:"Names of attacks, parted by commas; all, if it is left out." placeholder:"NAME,..."`
 }
 
 // Help is the long text of --help.
@@ -51,7 +75,9 @@ Attacks:
 
 // Run carries the attacks out and prints the report.
 func (c *attackCmd) Run(e *env) error {
-	found, err := attack.Run(e.ctx, c.options(e))
+	o := c.options(e)
+	o.Only = c.Only
+	found, err := attack.Run(e.ctx, o)
 	if err != nil {
 		return err
 	}
@@ -62,13 +88,6 @@ func (c *attackCmd) Run(e *env) error {
 		return context.Canceled
 	}
 	return found.Err()
-}
-
-func (c *attackCmd) options(e *env) attack.Options {
-	return attack.Options{
-		Base: c.Server, Token: c.Token, Only: c.Only, Seed: c.Seed, Tries: c.Tries, Rings: c.Rings, Patience: c.Patience,
-		Prefix: c.Prefix, LoginFlow: c.Flow, SetupFlow: c.Setup, Progress: func(text string) { tell(e.err, "%s\n", text) },
-	}
 }
 
 // findings are what a look at a server from outside gives.

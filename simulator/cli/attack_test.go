@@ -12,6 +12,7 @@ import (
 	"countersign/simulator/attack"
 	"countersign/simulator/cli"
 	"countersign/simulator/servertest"
+	"countersign/simulator/verdict"
 )
 
 func TestAttackSaysWhatHeld(t *testing.T) {
@@ -40,7 +41,7 @@ func TestAttackSaysWhatHeld(t *testing.T) {
 	}
 	var report attack.Report
 	text, err := os.ReadFile(asJSON)
-	if err != nil || json.Unmarshal(text, &report) != nil || report.Count(attack.Held) != 2 {
+	if err != nil || json.Unmarshal(text, &report) != nil || report.Count(verdict.Held) != 2 {
 		t.Errorf("%s: %v", text, err)
 	}
 	if text, err = os.ReadFile(asJUnit); err != nil || strings.Count(string(text), "<testcase ") != 2 {

@@ -16,8 +16,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"countersign/simulator/attack"
 	"countersign/simulator/report"
+	"countersign/simulator/verdict"
 )
 
 // exitError ends the program with a code. Without err all has been told.
@@ -36,18 +36,19 @@ func (e *exitError) Error() string {
 func (e *exitError) Unwrap() error { return e.err }
 
 type commands struct {
-	FCM     fcmCmd     `cmd:"" name:"fcm" help:"Serve a double of Firebase Cloud Messaging."`
-	WebPush webpushCmd `cmd:"" name:"webpush" help:"Serve a double of a Web Push service, as browsers and UnifiedPush use."`
-	Phone   phoneCmd   `cmd:"" help:"Serve a phone as a web page, for a person to hold."`
-	Run     runCmd     `cmd:"" help:"Run a scenario: phones, logins, trouble; measure and check."`
-	Lint    lintCmd    `cmd:"" help:"Check a scenario, and run nothing."`
-	Schema  schemaCmd  `cmd:"" help:"Print the JSON schema of scenarios, for editors."`
-	Replay  replayCmd  `cmd:"" help:"Run the scenario of a log again, with its seed, and compare."`
-	Soak    soakCmd    `cmd:"" help:"Run a scenario for hours and watch what grows."`
-	Report  reportCmd  `cmd:"" help:"Make reports of a run from its log."`
-	Attack  attackCmd  `cmd:"" help:"Attack a server as thieves of passwords, QR codes and phones would, and say what held."`
-	Compare compareCmd `cmd:"" help:"Hold a run against an earlier one."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	FCM     fcmCmd         `cmd:"" name:"fcm" help:"Serve a double of Firebase Cloud Messaging."`
+	WebPush webpushCmd     `cmd:"" name:"webpush" help:"Serve a double of a Web Push service, as browsers and UnifiedPush use."`
+	Phone   phoneCmd       `cmd:"" help:"Serve a phone as a web page, for a person to hold."`
+	Run     runCmd         `cmd:"" help:"Run a scenario: phones, logins, trouble; measure and check."`
+	Lint    lintCmd        `cmd:"" help:"Check a scenario, and run nothing."`
+	Schema  schemaCmd      `cmd:"" help:"Print the JSON schema of scenarios, for editors."`
+	Replay  replayCmd      `cmd:"" help:"Run the scenario of a log again, with its seed, and compare."`
+	Soak    soakCmd        `cmd:"" help:"Run a scenario for hours and watch what grows."`
+	Report  reportCmd      `cmd:"" help:"Make reports of a run from its log."`
+	Attack  attackCmd      `cmd:"" help:"Attack a server as thieves of passwords, QR codes and phones would, and say what held."`
+	Conform conformanceCmd `cmd:"" name:"conformance" help:"Hold a server against the requirements T1 to T24 from outside, or against phones of all kinds."`
+	Compare compareCmd     `cmd:"" help:"Hold a run against an earlier one."`
+	Version versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // env is what a command may use of its surroundings.
@@ -97,7 +98,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer)
 		return report.ExitPassed
 	case errors.As(err, &exits):
 		return exits.code
-	case errors.Is(err, attack.ErrBroken), errors.Is(err, report.ErrWorse):
+	case errors.Is(err, verdict.ErrBroken), errors.Is(err, report.ErrWorse):
 		return report.ExitWrong
 	case errors.Is(err, context.Canceled):
 		return report.ExitInterrupted

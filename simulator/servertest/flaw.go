@@ -49,6 +49,7 @@ const (
 	AnyBrowser     Flaw = "lets in any browser that knows the phone's id"
 	Undead         Flaw = "leaves a removed phone be"
 	TellsNames     Flaw = "tells names that nobody has"
+	NamesInPush    Flaw = "puts the user's name in a push"
 	UnsignedPrompt Flaw = "has another key sign what it asks"
 )
 
@@ -57,7 +58,7 @@ func Flaws() []Flaw {
 	return []Flaw{
 		NoBudget, LocksOut, RingsAgain, Blind, AnyURL, AnyBody, AnyToken, AnyNonce, AnyKey, TokenAlone, ProofTwice, Unconfirmed, CodeTwice, AnyOwner,
 		AnyAlgorithm, PrivateKeys, WrongLetsIn, GuessAgain, AnyClaims, AnySpelling, Unsigned, AnyPhone, AnswerTwice, Late, Replaced, PossessionDoes,
-		AnyBrowser, Undead, TellsNames, UnsignedPrompt,
+		AnyBrowser, Undead, TellsNames, NamesInPush, UnsignedPrompt,
 	}
 }
 

@@ -319,7 +319,11 @@ func (s *Server) prompt(d *device, m wire.Mode, t *wire.Transaction) *prompt {
 		push = wire.Push{Kind: wire.Challenge, TxID: p.TxID, Items: items, Mode: m}
 	}
 	if !s.o.PushFails {
-		s.push(d.address, push.Data())
+		data := push.Data()
+		if s.flawed(NamesInPush) {
+			data["user"] = d.owner.name
+		}
+		s.push(d.address, data)
 	}
 	return p
 }
