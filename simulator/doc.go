@@ -25,6 +25,8 @@
 //	report   what follows from it
 //	admin    the server under an administrator's token: makes people and removes them
 //	attack   the attack pack: what thieves try, and what held
+//	conformance  the requirements T1 to T24 from outside, and phones of all kinds and versions
+//	verdict  how such a look is told
 //	clock    wall and virtual time
 //	word     the known word that a mistyped one was meant to be
 //	cli      the commands of cmd/simulator

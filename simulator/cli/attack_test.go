@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/simulator/attack"
 	"countersign/simulator/cli"
@@ -69,4 +70,25 @@ type stopper struct{ stop func() }
 func (s stopper) Write(p []byte) (int, error) {
 	s.stop()
 	return len(p), nil
+}
+
+func TestConformanceSaysWhatHeld(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, servertest.Options{Guarded: true, Window: 2 * time.Second})
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--server", s.URL, "--tries", "5"}, 0, "0 broken"},
+		{[]string{"--server", s.URL, "--skew"}, 1, "passkey   BROKEN    BROKEN    BROKEN"}, // which the stand-in does not take
+		{[]string{"--server", "http://127.0.0.1:1"}, 4, "cannot be attacked"},
+		{[]string{"--server", "http://127.0.0.1:1", "--skew"}, 4, "refused"},
+		{[]string{"--help"}, 0, "T1 to T24"},
+	} {
+		code, out, errs := run(t, "", append([]string{"conformance", "--token", servertest.AdminToken}, c.args...)...)
+		if code != c.code || !strings.Contains(out+errs, c.says) {
+			t.Errorf("%v: exit %d\n%s%s", c.args, code, out, errs)
+		}
+	}
 }

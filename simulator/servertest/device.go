@@ -156,7 +156,7 @@ func (s *Server) enrol(w http.ResponseWriter, r *http.Request, d *device, body [
 		reply(w, 400, map[string]string{"detail": "bad"})
 		return
 	}
-	if s.o.Demands != "" && s.o.Demands != "bearer" && in.Keys == nil || s.o.Demands == verified && in.Keys.UserVerification == nil {
+	if !s.flawed(AnyDemand) && (d.demands != "" && d.demands != "bearer" && in.Keys == nil || d.demands == verified && in.Keys.UserVerification == nil) {
 		reply(w, 400, map[string][]string{"keys": {"This is not enough."}})
 		return
 	}
@@ -327,7 +327,7 @@ func (s *Server) holds(d *device, p *prompt, in wire.Response) error {
 	if _, two := d.keys[wire.UseVerification]; two && in.SelectedItem != wire.ItemDeny {
 		use = wire.UseVerification
 	}
-	if by := wire.KeyNamed(in.Signed); by == d.keys[wire.UsePossession].Thumbprint && (s.o.Guarded && s.o.Demands != verified || s.flawed(PossessionDoes)) {
+	if by := wire.KeyNamed(in.Signed); by == d.keys[wire.UsePossession].Thumbprint && (s.o.Guarded && d.demands != verified || s.flawed(PossessionDoes)) {
 		use = wire.UsePossession
 	}
 	answer, err := s.answered(d.keys[use], in.Signed, use)

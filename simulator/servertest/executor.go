@@ -39,8 +39,12 @@ func (s *Server) executor(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		_ = json.NewDecoder(r.Body).Decode(&in)
 	}
+	if demands, found := s.setups[r.PathValue("slug")]; found {
+		s.setup(w, r, ses, in, demands)
+		return
+	}
 	if r.PathValue("slug") == "default-authenticator-mobile-setup" {
-		s.setup(w, r, ses, in)
+		s.setup(w, r, ses, in, s.o.Demands)
 		return
 	}
 	s.login(w, r, ses, in)
@@ -62,7 +66,7 @@ func fault(field, text, code string) map[string]any {
 	return map[string]any{field: []map[string]string{{"string": text, "code": code}}}
 }
 
-func (s *Server) setup(w http.ResponseWriter, r *http.Request, ses *session, in answer) {
+func (s *Server) setup(w http.ResponseWriter, r *http.Request, ses *session, in answer, demands string) {
 	if d := ses.device; d != nil && d.fingerprint != "" && in.Fingerprint == d.fingerprint {
 		d.confirm()
 	}
@@ -79,6 +83,7 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request, ses *session, in 
 	default:
 		if ses.device == nil {
 			ses.device = s.newDevice(ses.user)
+			ses.device.demands = demands
 		}
 		show(w, "ak-stage-authenticator-mobile", map[string]any{"payload": json.RawMessage(s.payload(ses.device))})
 	}

@@ -50,10 +50,11 @@ const (
 	Undead         Flaw = "leaves a removed phone be"
 	TellsNames     Flaw = "tells names that nobody has"
 	NamesInPush    Flaw = "puts the user's name in a push"
+	AnyDemand      Flaw = "takes phones that do not meet what a set-up stage demands"
 	UnsignedPrompt Flaw = "has another key sign what it asks"
 )
 
-// Flaws are all of them.
+// Flaws are those that an attack can find: all but AnyDemand, which shows in the matrix of phones.
 func Flaws() []Flaw {
 	return []Flaw{
 		NoBudget, LocksOut, RingsAgain, Blind, AnyURL, AnyBody, AnyToken, AnyNonce, AnyKey, TokenAlone, ProofTwice, Unconfirmed, CodeTwice, AnyOwner,

@@ -61,6 +61,7 @@ type Server struct {
 	proofs   map[string]bool // by jti, used
 	refused  []string        // why answers were, as the phone hears it
 	prompts  map[string]*prompt
+	setups   map[string]string // by slug of a set-up flow, or key of its stage: what it demands
 }
 
 type user struct {
@@ -79,6 +80,7 @@ type device struct {
 	pending              *prompt
 	keys                 map[wire.Use]wire.Key // of one that signs
 	evidence             *wire.Attestation
+	demands              string // by what its answers have to be authenticated
 	once                 string // the token of the QR code, once it was used
 	fingerprint, salt    string // until the owner has confirmed it
 	info                 wire.Info
@@ -136,7 +138,7 @@ func Start(o Options) Running {
 	}
 	s := &Server{
 		o: o, users: map[int]*user{}, devices: map[string]*device{}, sessions: map[string]*session{},
-		subs: map[string][]chan fcm.Message{}, prompts: map[string]*prompt{}, signer: newSigner(), nonce: rand.Text(), proofs: map[string]bool{},
+		subs: map[string][]chan fcm.Message{}, prompts: map[string]*prompt{}, setups: map[string]string{}, signer: newSigner(), nonce: rand.Text(), proofs: map[string]bool{},
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /if/flow/{slug}/", func(w http.ResponseWriter, _ *http.Request) {
@@ -148,6 +150,11 @@ func Start(o Options) Running {
 	mux.HandleFunc("/api/v3/core/users/{id}/", s.admin(s.userAPI))
 	mux.HandleFunc("POST /api/v3/core/users/{id}/set_password/", s.admin(s.setPassword))
 	mux.HandleFunc("GET /api/v3/core/users/me/", s.me)
+	mux.HandleFunc("POST /api/v3/flows/instances/", s.admin(s.addSetup))
+	mux.HandleFunc("DELETE /api/v3/flows/instances/{slug}/", s.admin(s.removeSetup))
+	mux.HandleFunc("POST /api/v3/stages/authenticator/mobile/", s.admin(s.addSetup))
+	mux.HandleFunc("DELETE /api/v3/stages/authenticator/mobile/{slug}/", s.admin(s.removeSetup))
+	mux.HandleFunc("POST /api/v3/flows/bindings/", s.admin(s.bindSetup))
 	mux.HandleFunc("DELETE /api/v3/authenticators/admin/mobile/{uuid}/", s.admin(s.removeDevice))
 	srv := httptest.NewServer(mux)
 	s.URL, s.Handler = srv.URL+"/", mux
