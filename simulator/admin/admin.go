@@ -69,8 +69,13 @@ func (a API) Call(ctx context.Context, method, path string, body, into any) erro
 }
 
 // Create makes a user afresh, who logs in by that password: one of the same name, left over from a run before, goes first. It gives
-// the user's key, also with an error after the user was made.
+// the user's key, also with an error after the user was made. It is done to its end when ctx ends, lest it leave a user whose key nobody
+// knows; a.HTTP limits the time of each call.
 func (a API) Create(ctx context.Context, name, password string) (int, error) {
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	ctx = context.WithoutCancel(ctx)
 	var made struct {
 		PK int `json:"pk"`
 	}
