@@ -115,7 +115,7 @@ func (c *Comparison) metric(name string, a, b Metric) {
 		if one.a == nil && one.b == nil {
 			continue
 		}
-		d := Difference{Metric: name, Aggregation: one.aggregation, A: one.a, B: one.b, format: ms}
+		d := Difference{Metric: name, Aggregation: one.aggregation, A: one.a, B: one.b, format: Duration}
 		if one.a != nil && one.b != nil && name != Lag && beyond*one.share >= enough && max(*one.a-*one.b, *one.b-*one.a) > noise {
 			d.judge(*one.a, *one.b, c.Tolerance)
 		}

@@ -24,8 +24,8 @@ var files embed.FS
 
 // The files are part of the program, so that a mistake in them is one of it.
 var pages = template.Must(template.New("report").Funcs(template.FuncMap{
-	"ms":      ms,
-	"millis":  func(m event.Millis) string { return ms(millis(m)) },
+	"ms":      Duration,
+	"millis":  func(m event.Millis) string { return Duration(millis(m)) },
 	"share":   percent,
 	"gantt":   gantt,
 	"strip":   strip,
@@ -105,9 +105,9 @@ func (s *Summary) Outcomes() []string { return s.outcomes() }
 
 func (s *Summary) figures() []figure {
 	c := s.Counts
-	logins := figure{Name: "Logins", Value: strconv.Itoa(c.Ended), Note: "in " + ms(millis(s.Duration))}
+	logins := figure{Name: "Logins", Value: strconv.Itoa(c.Ended), Note: "in " + Duration(millis(s.Duration))}
 	if c.Planned > 0 {
-		logins.Note = fmt.Sprintf("of %d, in %s", c.Planned, ms(millis(s.Duration)))
+		logins.Note = fmt.Sprintf("of %d, in %s", c.Planned, Duration(millis(s.Duration)))
 	}
 	wrong := figure{Name: "Ended wrong", Value: strconv.Itoa(c.Wrong), Class: "good", Note: "each as it should"}
 	if c.Ended == 0 {
@@ -122,11 +122,11 @@ func (s *Summary) figures() []figure {
 	}
 	if m := s.Metrics[LoginDuration]; m.Med != nil {
 		out = append(out,
-			figure{Name: "Login, p50", Value: ms(*m.Med), Note: "since it was due"},
-			figure{Name: "Login, p95", Value: ms(*m.P95), Note: "p99 " + ms(*m.P99)})
+			figure{Name: "Login, p50", Value: Duration(*m.Med), Note: "since it was due"},
+			figure{Name: "Login, p95", Value: Duration(*m.P95), Note: "p99 " + Duration(*m.P99)})
 	}
 	if m := s.Metrics[AnswerToRelease]; m.P95 != nil {
-		out = append(out, figure{Name: "Release, p95", Value: ms(*m.P95), Note: "since the phone answered"})
+		out = append(out, figure{Name: "Release, p95", Value: Duration(*m.P95), Note: "since the phone answered"})
 	}
 	return out
 }
@@ -180,7 +180,7 @@ func curves(id string, list []curve) *plot {
 		exact[i] = map[float64]string{}
 		var xs, ys []float64
 		for _, q := range one.points {
-			exact[i][q.P] = ms(q.Ms)
+			exact[i][q.P] = Duration(q.Ms)
 			if q.P >= 50 && q.P < 100 {
 				xs, ys = append(xs, depth(q.P)), append(ys, q.Ms)
 			}
@@ -301,7 +301,7 @@ func (s *Summary) latency() plot {
 				row = append(row, "–")
 			} else {
 				least, greatest = min(least, v), max(greatest, v)
-				row = append(row, ms(v))
+				row = append(row, Duration(v))
 			}
 			ys[k][i] = v
 		}
@@ -359,7 +359,7 @@ func (s *Summary) gaugePlots() []plot {
 		name, title string
 		label       func(float64) string
 	}{
-		{event.GaugeLag, "Simulator, late by", ms}, {event.GaugeCPU, "Simulator, cores", count}, {event.GaugeMemory, "Simulator, MiB", count},
+		{event.GaugeLag, "Simulator, late by", Duration}, {event.GaugeCPU, "Simulator, cores", count}, {event.GaugeMemory, "Simulator, MiB", count},
 		{event.GaugeGoroutines, "Simulator, goroutines", count}, {event.GaugeFlying, "Logins in flight", count}, {event.GaugeRinging, "Phones ringing", count},
 		{event.GaugeServerCPU, "Server, cores", count}, {event.GaugeServerRSS, "Server, MiB", count}, {event.GaugeServerGo, "Server, goroutines", count},
 	}
@@ -417,7 +417,7 @@ func gantt(l Login) []ganttRow {
 func row(x scale, step Step) ganttRow {
 	at := x.at(millis(step.At))
 	r := ganttRow{
-		Who: step.Who, Name: words(step.Name), At: ms(millis(step.At)), Took: ms(millis(step.Took)), Text: step.Text, Error: step.Error,
+		Who: step.Who, Name: words(step.Name), At: Duration(millis(step.At)), Took: Duration(millis(step.Took)), Text: step.Text, Error: step.Error,
 		X: pct(at), Width: pct(max(x.at(millis(step.At+step.Took))-at, 0.004)), Instant: step.Took == 0,
 	}
 	if r.Instant {

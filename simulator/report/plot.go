@@ -81,7 +81,7 @@ func upTo(greatest float64, label func(float64) string) (scale, []tick) {
 // durations is upTo, or a logarithmic scale where the values lie far apart.
 func durations(least, greatest float64) (scale, []tick) {
 	if least <= 0 || greatest/least < 40 {
-		return upTo(greatest, ms)
+		return upTo(greatest, Duration)
 	}
 	s := scale{from: math.Pow(10, math.Floor(math.Log10(least))), to: math.Pow(10, math.Ceil(math.Log10(greatest))), log: true}
 	for _, part := range []float64{0.2, 0.5} { // not a whole empty decade above
@@ -94,7 +94,7 @@ func durations(least, greatest float64) (scale, []tick) {
 	for decade := s.from; decade <= s.to*1.0001; decade *= 10 {
 		for _, digit := range []float64{1, 2, 5} {
 			if v := decade * digit; v <= s.to*1.0001 && (digit == 1 || s.to/s.from <= 200) {
-				out = append(out, tick{At: pct(1 - s.at(v)), Label: ms(v)})
+				out = append(out, tick{At: pct(1 - s.at(v)), Label: Duration(v)})
 			}
 		}
 	}
@@ -210,11 +210,11 @@ func (m Mark) title() string {
 func (m Mark) span() string {
 	switch {
 	case m.Kind == MarkWorld:
-		return "at " + ms(millis(m.At))
+		return "at " + Duration(millis(m.At))
 	case m.Until == nil:
-		return "from " + ms(millis(m.At)) + " to the end"
+		return "from " + Duration(millis(m.At)) + " to the end"
 	}
-	return "from " + ms(millis(m.At)) + " to " + ms(millis(*m.Until))
+	return "from " + Duration(millis(m.At)) + " to " + Duration(millis(*m.Until))
 }
 
 // seconds is a time for the tables of a plot.

@@ -107,7 +107,7 @@ func (s *Summary) Text(w io.Writer, o TextOptions) error {
 	for _, l := range s.Wrong[:min(len(s.Wrong), describedWrong)] {
 		p.WriteString("\n")
 		p.line(2, red, fmt.Sprintf("✗ login %d, phone %d: %s", l.Login, l.Phone, l.Wrong))
-		p.line(4, plain, fmt.Sprintf("%s, wanted %s, after %s", l.Outcome, l.Want, ms(millis(l.Took))))
+		p.line(4, plain, fmt.Sprintf("%s, wanted %s, after %s", l.Outcome, l.Want, Duration(millis(l.Took))))
 		if l.Text != "" {
 			p.line(4, dim, l.Text)
 		}
@@ -123,7 +123,7 @@ func (s *Summary) Text(w io.Writer, o TextOptions) error {
 	}
 	if m := s.Simulator; m != (Simulator{}) {
 		p.WriteString("\n")
-		p.line(2, dim, fmt.Sprintf("simulator, at most: %s late, %.2f cores, %.0f MiB", ms(m.Lag), m.CPU, m.MemoryMiB))
+		p.line(2, dim, fmt.Sprintf("simulator, at most: %s late, %.2f cores, %.0f MiB", Duration(m.Lag), m.CPU, m.MemoryMiB))
 	}
 	_, err := io.WriteString(w, p.String())
 	return err
@@ -155,7 +155,7 @@ func (p *paper) counts(s *Summary) {
 	if c.Planned > 0 {
 		logins += fmt.Sprintf(" of %d", c.Planned)
 	}
-	p.fact("logins", logins+" in "+ms(millis(s.Duration)), "")
+	p.fact("logins", logins+" in "+Duration(millis(s.Duration)), "")
 	if rate := s.Metrics[Logins].Rate; rate != nil {
 		p.fact("rate", fmt.Sprintf("%.1f/s", *rate), "")
 	}
@@ -206,7 +206,7 @@ func (s *Summary) table() grid {
 		}
 		row := []string{name}
 		for _, v := range []*float64{m.Avg, m.Min, m.Med, m.Max, m.P90, m.P95, m.P99} {
-			row = append(row, ms(*v))
+			row = append(row, Duration(*v))
 		}
 		g.rows = append(g.rows, append(row, strconv.FormatFloat(m.Count, 'f', 0, 64)))
 	}
@@ -264,8 +264,8 @@ func (p *paper) table(g grid) {
 	}
 }
 
-// ms is a duration of so many milliseconds, with three digits that count.
-func ms(v float64) string {
+// Duration is a duration of so many milliseconds as a person reads it, with three digits that count.
+func Duration(v float64) string {
 	size := math.Abs(v)
 	three := func(v float64, unit string) string {
 		digits := 2

@@ -124,7 +124,8 @@ function drawLists() {
   list($('outcomes'), Object.entries(state.outcomes).sort((a, b) => b[1] - a[1]), ([name, n]) =>
     [what(words(name)), when(`${n}  ·  ${(100 * n / state.counts.done).toFixed(1)} %`)]);
   put('waiting', state.waiting || '');
-  list($('pending'), state.pending, (p) => [what(`Login ${p.login} `, element('small', {}, `phone ${p.phone}${p.person ? `, will ${words(p.person)}` : ''}, ${words(p.step)}`)), when(duration(p.since))]);
+  const pending = state.pending.map((p) => ({ ...p, waited: Math.max(0, Math.round((state.at - p.since) / 100) * 100) }));
+  list($('pending'), pending, (p) => [what(`Login ${p.login} `, element('small', {}, `phone ${p.phone}${p.person ? `, will ${words(p.person)}` : ''}, ${words(p.step)}`)), when(duration(p.waited))]);
   put('error-count', state.counts.errors + state.counts.wrong || '');
   list($('errors'), state.errors, (l) => [what(l.text, ' ', of(l)), when(duration(l.at))], (l) => l.kind);
   put('push-rate', state.rates.pushes ? `${rate(state.rates.pushes)} a second` : '');
