@@ -1,12 +1,18 @@
 package app_test
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"countersign/simulator/browser"
+	"countersign/simulator/page"
 	"countersign/simulator/phone"
 )
 
@@ -79,5 +85,92 @@ func TestServerRefusesForgedAnswers(t *testing.T) {
 	}
 	if err := p.Forge(ctx, ring.TxID, right); err == nil {
 		t.Error("the same answer is taken twice")
+	}
+}
+
+// An account moves from a phone by its page: it offers, shows the number of the new phone, and hands the account over.
+func TestPageMovesAnAccount(t *testing.T) {
+	t.Parallel()
+	n := start(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	p, account := n.enrolledAs(phone.Options{Signs: true, Verifies: true})
+	srv := httptest.NewServer(page.New(p, page.Options{}))
+	defer srv.Close()
+	type state struct {
+		Accounts []struct {
+			Offer string
+			Move  *struct{ State, Code, Name, Fingerprint, Error string }
+		}
+	}
+	post := func(path string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL+path, strings.NewReader(`{"device":"`+account.Device+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusNoContent {
+			text, _ := io.ReadAll(res.Body)
+			t.Fatalf("%s: %d %s", path, res.StatusCode, text)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	events := bufio.NewScanner(res.Body)
+	events.Buffer(nil, 1<<20)
+	until := func(want string) state {
+		t.Helper()
+		for events.Scan() {
+			data, _ := strings.CutPrefix(events.Text(), "data: ")
+			var s state
+			if json.Unmarshal([]byte(data), &s) != nil {
+				continue
+			}
+			if m := s.Accounts[0].Move; m == nil && want == "" || m != nil && m.State == want {
+				return s
+			}
+		}
+		t.Fatalf("never %q", want)
+		return state{}
+	}
+	post("/offer")
+	until("offered")
+	post("/withdraw")
+	until("")
+	post("/offer")
+	offered := until("offered").Accounts[0]
+	if offered.Move.Code == "" {
+		t.Errorf("the offer has no code: %+v", offered)
+	}
+	young := phone.New(phone.Options{Push: n.double, Signs: true, Verifies: true})
+	defer young.Close()
+	moved, err := young.EnrolFromQR(ctx, []byte(offered.Offer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if arrived := until("arrived").Accounts[0].Move; arrived.Fingerprint != moved.Fingerprint || arrived.Name == "" {
+		t.Errorf("%+v, the new phone shows %s", arrived, moved.Fingerprint)
+	}
+	post("/hand")
+	until("approved")
+	if err := young.Settle(ctx, moved.Device); err != nil {
+		t.Error(err)
+	}
+	post("/withdraw")
+	until("")
+	if accounts := young.Accounts(); !accounts[0].Confirmed {
+		t.Errorf("%+v", accounts)
 	}
 }

@@ -5,6 +5,7 @@
 //	GET  /         the page        GET /events   the phone's state, as an event stream, at each change
 //	POST /enrol    {"payload"}     POST /answer  {"tx_id", "item"}
 //	POST /refresh                  POST /forget  {"device"}
+//	POST /offer    {"device"}      POST /hand, /withdraw  {"device"}: an account moves to another phone
 //
 // Whoever reaches the page holds the phone: there is no login. Who that can be is package webpage's.
 package page
@@ -12,6 +13,7 @@ package page
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -47,6 +49,9 @@ func New(p *phone.Phone, o Options) http.Handler {
 	mux.HandleFunc("POST /enrol", h.enrol)
 	mux.HandleFunc("POST /refresh", h.refresh)
 	mux.HandleFunc("POST /forget", h.forget)
+	mux.HandleFunc("POST /offer", h.moves(p.StartMove))
+	mux.HandleFunc("POST /hand", h.moves(p.FinishMove))
+	mux.HandleFunc("POST /withdraw", h.moves(p.StopMove))
 	return webpage.Guard(mux, o.Hosts, false)
 }
 
@@ -110,29 +115,50 @@ type state struct {
 }
 
 type account struct {
-	Device   string    `json:"device"`
-	Host     string    `json:"host"`
-	Enrolled time.Time `json:"enrolled"`
+	phone.Account
+	Host  string `json:"host"`
+	Signs bool   `json:"signs"`
+	Offer string `json:"offer,omitempty"` // the text of the QR code, while it is offered to another phone
 }
 
 type ring struct {
 	phone.Ring
-	Host string `json:"host"` // of the server that asks
+	Host  string      `json:"host"`            // of the server that asks
+	Lines []wire.Line `json:"lines,omitempty"` // of what is no login: all that was signed
+	Signs bool        `json:"signs"`           // its answer, so that it can be a report
 }
 
 func (h *handler) state() state {
 	s := state{Name: h.o.Name, Login: h.o.Login, Now: h.hand.Now(), Push: true, Lent: h.phone == nil, Accounts: []account{}, Rings: []ring{}}
+	signs := map[string]bool{}
 	if h.phone != nil {
 		s.Push = h.phone.Address() != ""
 		for _, a := range h.phone.Accounts() {
-			s.Accounts = append(s.Accounts, account{a.Device, hostOf(a.Server), a.Enrolled})
+			signs[a.Device] = a.Signs()
+			s.Accounts = append(s.Accounts, account{Account: a, Host: hostOf(a.Server), Signs: a.Signs(), Offer: offerOf(a)})
 		}
 	}
 	rings := h.hand.Rings()
 	for _, r := range rings[:min(len(rings), maxHistory)] {
-		s.Rings = append(s.Rings, ring{r, hostOf(r.Server)})
+		one := ring{Ring: r, Host: hostOf(r.Server), Signs: signs[r.Device]}
+		if r.Transaction != nil {
+			one.Lines = r.Transaction.Lines()
+		}
+		s.Rings = append(s.Rings, one)
 	}
 	return s
+}
+
+// offerOf is the text of the QR code of an account that is offered, "" for others.
+func offerOf(a phone.Account) string {
+	if a.Move == nil || a.Move.Payload == nil {
+		return ""
+	}
+	text, err := json.Marshal(a.Move.Payload)
+	if err != nil {
+		return "" // a struct of texts
+	}
+	return string(text)
 }
 
 func hostOf(server string) string {
@@ -174,7 +200,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	one := rings[i]
-	if in.Item != wire.ItemDeny && !slices.Contains(one.Items, in.Item) && !(one.Mode.Types() && one.Mode.Fits(in.Item)) {
+	if in.Item != wire.ItemDeny && in.Item != phone.ItemReport && !slices.Contains(one.Items, in.Item) && !(one.Mode.Types() && one.Mode.Fits(in.Item)) {
 		webpage.Reply(w, errors.New("the phone has no such request"))
 		return
 	}
@@ -198,4 +224,19 @@ func (h *handler) forget(w http.ResponseWriter, r *http.Request) {
 	}
 	h.phone.Forget(in.Device)
 	webpage.Reply(w, nil)
+}
+
+// moves does a step of a move.
+func (h *handler) moves(step func(ctx context.Context, device string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Device string `json:"device"`
+		}
+		if !webpage.Read(w, r, &in) {
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), callLimit)
+		defer cancel()
+		webpage.Reply(w, step(ctx, in.Device))
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/mobile/wire"
 	"countersign/simulator/page"
 	"countersign/simulator/phone"
 	"countersign/simulator/servertest"
@@ -24,12 +25,15 @@ type bundle struct {
 	url    string
 }
 
-func setup(t *testing.T) bundle {
+func setup(t *testing.T) bundle { return setupAs(t, servertest.Options{}, phone.Options{}) }
+
+func setupAs(t *testing.T, so servertest.Options, po phone.Options) bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	s := servertest.New(t, servertest.Options{})
+	s := servertest.New(t, so)
 	s.AddUser("ada", "secret")
-	p := phone.New(phone.Options{Push: s})
+	po.Push = s
+	p := phone.New(po)
 	srv := httptest.NewServer(page.New(p, page.Options{Name: "Ada's phone", Hosts: []string{"phone.example"}}))
 	t.Cleanup(func() { cancel(); srv.CloseClientConnections(); srv.Close(); p.Close() })
 	return bundle{ctx, s, p, srv.URL}
@@ -65,8 +69,14 @@ func (b bundle) post(t *testing.T, path string, body any, headers ...string) (in
 
 type state struct {
 	Name     string
-	Accounts []struct{ Device, Host string }
-	Rings    []phone.Ring
+	Accounts []struct {
+		Device, Host, Fingerprint string
+		Confirmed                 bool
+	}
+	Rings []struct {
+		phone.Ring
+		Lines []wire.Line
+	}
 }
 
 // states reads the event stream.
@@ -122,7 +132,7 @@ func TestAPersonApproves(t *testing.T) {
 	until(t, states, func(s state) bool { return len(s.Accounts) == 1 && strings.HasPrefix(s.Accounts[0].Host, "127.0.0.1:") })
 	tx, right := b.server.Ask("ada")
 	s := until(t, states, func(s state) bool { return len(s.Rings) == 1 })
-	if r := s.Rings[0]; r.State != phone.Ringing || !slices.Contains(r.Items, right) || r.Context.Application == "" {
+	if r := s.Rings[0]; r.Lines != nil || r.State != phone.Ringing || !slices.Contains(r.Items, right) || r.Context.Application == "" {
 		t.Errorf("ring %+v", r)
 	}
 	if status, _ := b.post(t, "/answer", map[string]string{"tx_id": tx, "item": "not offered"}); status != 422 {
@@ -142,6 +152,41 @@ func TestAPersonApproves(t *testing.T) {
 		t.Errorf("forget: %d", status)
 	}
 	until(t, states, func(s state) bool { return len(s.Accounts) == 0 })
+}
+
+// T16: what is no login is drawn from what was signed, and an answer is a report if the person says so.
+func TestAPersonSeesWhatIsSigned(t *testing.T) {
+	t.Parallel()
+	b := setupAs(t, servertest.Options{Guarded: true}, phone.Options{Signs: true})
+	states := b.states(t)
+	if status, text := b.post(t, "/enrol", map[string]string{"payload": string(b.server.Enrolment("ada"))}); status != 204 {
+		t.Fatalf("enrol: %d %s", status, text)
+	}
+	s := until(t, states, func(s state) bool { return len(s.Accounts) == 1 })
+	if a := s.Accounts[0]; a.Confirmed || len(a.Fingerprint) != len("123 456 789") {
+		t.Errorf("before it is confirmed the page has %+v", a)
+	}
+	b.server.Confirm(s.Accounts[0].Device)
+	until(t, states, func(s state) bool {
+		return s.Accounts[0].Confirmed && slices.ContainsFunc(b.phone.Timeline(), func(s phone.Step) bool { return s.Name == phone.StepCheckedIn })
+	})
+	asked := wire.Transaction{Title: "Pay an invoice", Amount: &wire.Amount{Value: "1234.50", Currency: "EUR"}, Payee: "Müller & Söhne"}
+	tx := b.server.AskFor("ada", asked)
+	s = until(t, states, func(s state) bool { return len(s.Rings) == 1 })
+	if got := s.Rings[0].Lines; !slices.Equal(got, asked.Lines()) {
+		t.Errorf("the page shows %+v", got)
+	}
+	if status, text := b.post(t, "/answer", map[string]string{"tx_id": tx, "item": phone.ItemReport}); status != 204 {
+		t.Errorf("report: %d %s", status, text)
+	}
+	if sent, _ := b.phone.Sent(tx); b.server.AnswerTo(tx) != wire.ItemDeny || sent.Signed == "" {
+		t.Errorf("the server has %q, sent %+v", b.server.AnswerTo(tx), sent)
+	}
+	for _, path := range []string{"/offer", "/hand"} { // this server moves no account
+		if status, text := b.post(t, path, map[string]string{"device": s.Accounts[0].Device}); status != 422 {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
 }
 
 func TestForeignPagesAreRefused(t *testing.T) {

@@ -39,6 +39,11 @@ func statusError(status int, body []byte) error {
 // status: for tests of replies that a well-behaved phone does not provoke. body is marshalled
 // unless it is a []byte, which goes out as it is; nil sends none.
 func (p *Phone) Call(ctx context.Context, a Account, method, action string, body any) (int, []byte, error) {
+	return p.callHeld(ctx, a, method, action, nil, body)
+}
+
+// callHeld is Call with a query, with which the server holds the reply; nil for none.
+func (p *Phone) callHeld(ctx context.Context, a Account, method, action string, query url.Values, body any) (int, []byte, error) {
 	var text []byte
 	if body != nil {
 		var raw bool
@@ -49,14 +54,9 @@ func (p *Phone) Call(ctx context.Context, a Account, method, action string, body
 			}
 		}
 	}
-	return p.exchange(ctx, a, method, action, nil, text)
-}
-
-// exchange is Call with a query.
-func (p *Phone) exchange(ctx context.Context, a Account, method, action string, query url.Values, body []byte) (status int, reply []byte, err error) {
-	status, reply, stale, err := p.send(ctx, a, method, action, query, body)
+	status, reply, stale, err := p.send(ctx, a, method, action, query, text)
 	if stale && err == nil { // the server's nonce was not known, or is over: now it is known
-		status, reply, _, err = p.send(ctx, a, method, action, query, body)
+		status, reply, _, err = p.send(ctx, a, method, action, query, text)
 	}
 	return status, reply, err
 }

@@ -96,9 +96,15 @@ type Account struct {
 	// Fingerprint is on the screen until somebody confirms the account, who sees it too: in the browser, or on the old phone (see
 	// [Phone.Settle]). "": nobody has to. For the browser it is computed here, from the phone's own keys.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	Confirmed   bool   `json:"confirmed"`         // it counts: nobody had to confirm it, or somebody has
+	Refused     string `json:"refused,omitempty"` // why it will never be; "": it was not
+	Move        *Move  `json:"move,omitempty"`    // of a StartMove; nil: none is under way
 	token       string
 	keys        *keys // of a phone that signs
 }
+
+// Signs tells whether the account has keys.
+func (a Account) Signs() bool { return a.keys != nil }
 
 // Token is the device token. It is a secret.
 func (a Account) Token() string { return a.token }
@@ -280,11 +286,13 @@ func (p *Phone) EnrolFromQR(ctx context.Context, payload []byte) (Account, error
 	if a.Fingerprint != "" {
 		return a, nil
 	}
+	a.Confirmed = true
 	return a, p.begin(ctx, a)
 }
 
 // begin tells the server all about the phone, once an account counts.
 func (p *Phone) begin(ctx context.Context, a Account) error {
+	p.change(a.Device, func(a *Account) { a.Confirmed = true })
 	if err := p.sendAddress(ctx, a); err != nil {
 		return err
 	}
@@ -293,6 +301,18 @@ func (p *Phone) begin(ctx context.Context, a Account) error {
 	}
 	p.follow(a.Device)
 	return nil
+}
+
+// change alters an account, if it is still there.
+func (p *Phone) change(device string, do func(*Account)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.account {
+		if p.account[i].Device == device {
+			do(&p.account[i])
+		}
+	}
+	p.signal()
 }
 
 // Enrol makes a phone and enrols it with the text of a QR code. Close it; after an error there is none.

@@ -152,7 +152,7 @@ func (p *Phone) Refresh(ctx context.Context) error {
 func (p *Phone) fetch(ctx context.Context, a Account, query url.Values) (fresh []Ring, list []wire.Prompt, err error) {
 	before := p.newest() // a ring that comes while the reply is on its way is not judged by it
 	err = p.step(StepFetched, "", a.Device, func() error {
-		status, body, err := p.exchange(ctx, a, http.MethodGet, wire.ActionPending, query, nil)
+		status, body, err := p.callHeld(ctx, a, http.MethodGet, wire.ActionPending, query, nil)
 		if err != nil {
 			return err
 		}

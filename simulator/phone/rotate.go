@@ -38,13 +38,7 @@ func (p *Phone) RotateKeys(ctx context.Context, device string) error {
 	if err != nil {
 		return fmt.Errorf("rotate keys: %w", err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := range p.account {
-		if p.account[i].Device == device {
-			p.account[i].keys = next
-		}
-	}
+	p.change(device, func(a *Account) { a.keys = next })
 	return nil
 }
 

@@ -243,6 +243,13 @@ func (s *Server) Address(device string) string {
 	return s.devices[device].address
 }
 
+// Confirm lets a phone of a Guarded server in, as its owner does who has compared the fingerprints.
+func (s *Server) Confirm(device string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.devices[device].confirm()
+}
+
 // Users counts the users.
 func (s *Server) Users() int {
 	s.mu.Lock()

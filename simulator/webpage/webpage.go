@@ -19,12 +19,12 @@ const (
 	pingEvery = 15 * time.Second
 )
 
-// Guard lets through what comes under a name of ours and from no foreign page, and forbids the page everything but its own files.
+// Guard lets through what comes under a name of ours and from no foreign page, and forbids the page everything but its own files, and pictures in its own text.
 // hosts are names besides IP addresses and localhost. A framed page may lie in a frame of a page of the same origin, and have such
 // frames.
 func Guard(next http.Handler, hosts []string, framed bool) http.Handler {
 	next = http.NewCrossOriginProtection().Handler(next)
-	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
 	if framed {
 		policy += "frame-src 'self'; frame-ancestors 'self'"
 	} else {

@@ -8,11 +8,17 @@ let shown = '';         // what the sheet draws: request and its state
 let closed = new Set(); // results that the person has put away
 let sending = '';       // tx_id of the answer on its way
 let accounts = -1;      // how many the last state had
+let put = '';           // the unconfirmed account that was put away
+let busyWith = '';      // what of a move is on its way
+let moveError = '';     // what went wrong with it
 let homeFocus = null;   // what had the focus before the sheet came
+
+// A request that is no login has lines: all that the server signed of it.
+const login = (r) => !r.lines;
 
 // How a request is answered: agree, tap one of the items, type a number, or show a code for the browser to be typed into.
 const act = (r) => r.mode === 'accept_deny' ? 'agree' : r.mode.startsWith('number_typed') ? 'type' : r.mode.startsWith('code_shown') ? 'show' : 'tap';
-const said = (r) => ({ agree: 'You said yes', show: 'You said yes', tap: `You tapped ${r.answer}`, type: `You typed ${r.answer}` })[act(r)];
+const said = (r) => ({ agree: login(r) ? 'You said yes' : 'You approved it', show: 'You said yes', tap: `You tapped ${r.answer}`, type: `You typed ${r.answer}` })[act(r)];
 
 const now = () => Date.now() + ahead;
 
@@ -59,18 +65,21 @@ function ringing() {
 
 const words = {
   ringing: () => ['•', '', 'Waiting for you'],
-  answered: (r) => r.answer === 'deny' ? ['✕', 'no', 'You said it was not you'] : ['→', 'sent', said(r)],
+  answered: (r) => r.answer === 'report' ? ['✕', 'no', 'You reported it']
+    : r.answer === 'deny' ? ['✕', 'no', login(r) ? 'You said it was not you' : 'You denied it'] : ['→', 'sent', said(r)],
   gone: () => ['–', '', 'Over before you answered'],
   expired: () => ['–', '', 'No answer in time'],
   failed: () => ['!', 'no', 'Your answer could not be sent'],
 };
 
 function application(r) {
+  if (!login(r)) return r.lines[0].value;
   return (r.context && r.context.application) || r.title || r.host || 'A login';
 }
 
 function place(r) {
   const c = r.context || {};
+  if (!login(r)) return r.lines.filter((l) => l.label === 'Amount' || l.label === 'To').map((l) => l.value).join(' · ');
   return [c.ip, [c.browser, c.os].filter(Boolean).join(' on ')].filter(Boolean).join(' · ');
 }
 
@@ -88,7 +97,8 @@ function drawHome() {
   $('accounts').replaceChildren(...state.accounts.map((a) => element('li', {},
     element('div', { className: 'grow' },
       element('strong', {}, a.host),
-      element('small', {}, `Added ${ago(a.enrolled)}`)),
+      element('small', {}, a.refused ? 'Not confirmed: remove it' : a.confirmed ? `Added ${ago(a.enrolled)}` : 'To be confirmed')),
+    a.signs && a.confirmed ? element('button', { className: 'plain', type: 'button', onclick: () => begin(a), 'aria-label': `Move ${a.host} to another phone` }, 'Move') : null,
     element('button', { className: 'plain', type: 'button', onclick: () => forget(a), 'aria-label': `Remove ${a.host} from this phone` }, 'Remove'))));
   $('accounts').hidden = state.accounts.length === 0;
   $('history').replaceChildren(...state.rings.filter((r) => r.state !== 'ringing').map((r) => {
@@ -109,7 +119,13 @@ async function forget(account) {
   }
 }
 
-// The sheet: the request that rings, or what became of the last one.
+async function begin(account) {
+  put = '';
+  const error = await post('offer', { device: account.device });
+  if (error) alert(`The account cannot be moved now. ${error}`);
+}
+
+// The sheet: the request that rings, or what became of the last one; an account to be confirmed, or one that moves.
 
 function current() {
   const waiting = ringing();
@@ -119,16 +135,29 @@ function current() {
   return recent && !closed.has(last.tx_id) ? last : null;
 }
 
-function drawSheet() {
+// onTop is what the sheet shows: what tells it from what was shown before, and its nodes.
+function onTop() {
   const r = current();
-  const over = r && r.state === 'ringing' ? '' : 'over';
-  const key = r ? [r.tx_id, r.state, over, r.answer, r.wrong, sending === r.tx_id].join() : '';
+  if (r) {
+    const ringing = r.state === 'ringing';
+    return { id: r.tx_id, key: [r.state, r.answer, r.wrong, sending === r.tx_id].join(), draw: () => ringing ? question(r) : result(r), ring: ringing && r };
+  }
+  const moving = state.accounts.find((a) => a.move);
+  if (moving) return { id: `move ${moving.device}`, key: [moving.move.state, moving.move.error, busyWith].join(), draw: () => move(moving) };
+  const waiting = state.accounts.find((a) => !a.confirmed && !a.refused && a.fingerprint && a.device !== put);
+  if (waiting) return { id: `check ${waiting.device}`, key: '', draw: () => compare(waiting) };
+  return null;
+}
+
+function drawSheet() {
+  const t = onTop();
+  const key = t ? `${t.id} ${t.key}` : '';
   if (key === shown) return;
   const before = shown;
   shown = key;
   const sheet = $('sheet');
-  $('home').inert = Boolean(r);
-  if (!r) {
+  $('home').inert = Boolean(t);
+  if (!t) {
     sheet.hidden = true;
     sheet.replaceChildren();
     if (homeFocus && homeFocus.isConnected) homeFocus.focus();
@@ -136,17 +165,79 @@ function drawSheet() {
     return;
   }
   if (!before) homeFocus = document.activeElement;
-  const fresh = !before.startsWith(r.tx_id);
+  const fresh = !before.startsWith(t.id);
   sheet.classList.toggle('enter', fresh);
-  sheet.replaceChildren(...(r.state === 'ringing' ? question(r) : result(r)));
+  sheet.replaceChildren(...t.draw());
+  sheet.scrollTop = fresh ? 0 : sheet.scrollTop;
   sheet.hidden = false;
-  if (r.state === 'ringing') {
-    if (fresh) ring(r);
+  if (t.ring) {
+    if (fresh) ring(t.ring);
   } else {
     quiet();
   }
-  if (fresh || r.state !== 'ringing') sheet.querySelector('#sheet-title').focus();
+  if (fresh || !t.ring) sheet.querySelector('#sheet-title').focus();
   tick();
+}
+
+// grouped sets the digits of a fingerprint in groups of three, as other screens do.
+const grouped = (digits) => digits.replace(/\D/g, '').replace(/(...)(?=.)/g, '$1 ');
+
+function fingerprint(digits) {
+  return element('p', { className: 'digits', 'aria-label': [...digits.replace(/\D/g, '')].join(' ') }, grouped(digits));
+}
+
+// compare shows the number of an account that is not confirmed yet.
+function compare(a) {
+  return [
+    element('div', { className: 'done' },
+      element('h2', { id: 'sheet-title', tabIndex: -1 }, 'Compare this number'),
+      fingerprint(a.fingerprint),
+      element('p', { className: 'hint', id: 'sheet-what' }, 'Where the code came from, your browser or your old phone, a number is shown, too. Confirm there if it is the same. Another one means that somebody else took the code.'),
+      element('p', { className: 'hint' }, a.host)),
+    element('div', { className: 'push-down' },
+      element('p', { className: 'left' }, 'Waiting for your confirmation there…'),
+      element('button', { className: 'button wide', type: 'button', onclick: () => { put = a.device; draw(); } }, 'Later')),
+  ];
+}
+
+// move is an account on its way to another phone.
+function move(a) {
+  const m = a.move;
+  const send = (path) => async () => {
+    busyWith = path;
+    draw();
+    const error = await post(path, { device: a.device });
+    busyWith = '';
+    if (error) $('say').textContent = moveError = error;
+    draw();
+  };
+  const button = (text, path, kind) => element('button', { className: `button wide ${kind}`, type: 'button', disabled: busyWith !== '', onclick: send(path) }, text);
+  const page = (title, nodes, buttons) => [
+    element('div', { className: 'done' }, element('h2', { id: 'sheet-title', tabIndex: -1 }, title), ...nodes),
+    element('div', { className: 'push-down' }, element('p', { className: 'error', role: 'alert' }, moveError), ...buttons),
+  ];
+  if (m.error || m.state === 'none') {
+    moveError = '';
+    return page('Not moved', [element('p', { className: 'hint', id: 'sheet-what' }, `This phone stays as it was. ${m.error || 'Nobody took the offer in time.'}`)], [button('Done', 'withdraw', '')]);
+  }
+  if (m.state === 'arrived') {
+    return page('Is it the same number?', [
+      element('p', { className: 'hint' }, `${m.name} shows:`), fingerprint(m.fingerprint),
+      element('p', { className: 'hint', id: 'sheet-what' }, 'Approve only if it does. Otherwise somebody else took the code.')],
+    [button('Yes, move the account', 'hand', 'primary'), button('No, stop', 'withdraw', 'deny')]);
+  }
+  if (m.state === 'approved') {
+    moveError = '';
+    return page('The new phone is approved', [element('div', { className: 'big sent', 'aria-hidden': 'true' }, '✓'),
+      element('p', { className: 'hint', id: 'sheet-what' }, `This phone works until ${m.name} has approved a login.`)], [button('Done', 'withdraw', '')]);
+  }
+  return page('Move to another phone', [
+    m.qr_link ? element('img', { className: 'qr', src: m.qr_link, alt: 'QR code of the link' }) : null,
+    element('p', { className: 'hint', id: 'sheet-what' }, m.code ? 'Scan it with the new phone’s camera, or type this code there:' : 'Add an account on the new phone with this text:'),
+    m.code ? element('p', { className: 'code' }, m.code) : null,
+    element('details', { className: 'text', open: !m.code }, element('summary', {}, 'Text of the QR code'),
+      element('textarea', { rows: 4, readOnly: true, 'aria-label': 'Text of the QR code', value: a.offer }))].filter(Boolean),
+  [button('Give up', 'withdraw', '')]);
 }
 
 function fact(name, value, id) {
@@ -161,27 +252,30 @@ function question(r) {
   return [
     element('div', { className: 'bell', 'aria-hidden': 'true' }, element('img', { src: 'icon.svg', alt: '', width: 56, height: 56 })),
     element('div', { className: 'ask' },
-      element('h2', { id: 'sheet-title', tabIndex: -1 }, 'Are you logging in?'),
+      element('h2', { id: 'sheet-title', tabIndex: -1 }, login(r) ? 'Are you logging in?' : r.lines[0].value),
+      element('p', { className: 'hint' }, login(r) ? '' : `${r.host} asks you to approve this`),
       element('p', { className: 'hint' }, more > 0 ? `${more} more waiting` : '')),
-    element('dl', { className: 'facts', id: 'sheet-what' },
+    element('dl', { className: login(r) ? 'facts' : 'facts whole', id: 'sheet-what' }, ...(login(r) ? [
       fact('To', application(r)),
       fact('At', c.host && c.host !== application(r) ? c.host : ''),
       fact('From', c.ip),
       fact('With', [c.browser, c.os].filter(Boolean).join(' on ')),
       fact('When', ago(c.time && !c.time.startsWith('0001') ? c.time : r.received), 'sheet-when'),
-      c.ip ? null : fact('Note', 'This phone was told no more than the numbers.')),
+      c.ip ? null : fact('Note', 'This phone was told no more than the numbers.'),
+    ] : r.lines.slice(1).map((l) => fact(l.label, l.value))).filter(Boolean)),
     element('div', { className: 'push-down' },
       r.expires ? element('div', { className: 'left', id: 'left' },
         element('span', { id: 'left-text' }, ''), element('progress', { max: 1, value: 1, 'aria-hidden': 'true' })) : null,
       ...{
-        agree: () => [element('button', { className: 'button primary wide', ...choose('accept') }, 'Yes, log me in')],
+        agree: () => [element('button', { className: 'button primary wide', ...choose('accept') }, login(r) ? 'Yes, log me in' : 'Approve')],
         tap: () => [element('p', { className: 'tap', id: 'tap' }, 'Tap the number in your browser'),
           element('div', { className: 'numbers', role: 'group', 'aria-labelledby': 'tap' }, ...r.items.map((item) => element('button', { className: 'number', ...choose(item) }, item)))],
         type: () => [typing(r, busy)],
         show: () => [element('p', { className: 'tap' }, 'Your browser asks for a code. It is shown here when you say yes.'),
           element('button', { className: 'button primary wide', ...choose(r.items[0]) }, 'Yes, show the code')],
       }[act(r)](),
-      element('button', { className: 'button deny wide', ...choose('deny') }, 'No, it was not me')),
+      element('button', { className: 'button deny wide', ...choose('deny') }, login(r) ? 'No, it was not me' : 'Deny'),
+      r.signs ? element('button', { className: 'plain', ...choose('report') }, 'Somebody else asks: report it') : null),
   ].filter(Boolean);
 }
 
@@ -205,7 +299,13 @@ function typing(r, busy) {
 
 function result(r) {
   let mark, kind, title, text;
-  if (r.state === 'answered' && r.answer === 'deny') {
+  if (r.state === 'answered' && r.answer === 'report') {
+    [mark, kind, title] = ['✕', 'no', 'Reported'];
+    text = `${login(r) ? 'Nobody was let in' : 'Nothing was approved'}, and your administrators hear of it.`;
+  } else if (r.state === 'answered' && r.answer === 'deny' && !login(r)) {
+    [mark, kind, title] = ['✕', 'no', 'Denied'];
+    text = 'Nothing was approved.';
+  } else if (r.state === 'answered' && r.answer === 'deny') {
     [mark, kind, title] = ['✕', 'no', 'Login refused'];
     text = 'Nobody was let in. Did you not start this login? Then somebody knows your password: change it.';
   } else if (r.state === 'answered') {
@@ -214,7 +314,7 @@ function result(r) {
     text = {
       tap: 'If your browser shows this number, it goes on by itself. If it shows another one, the login was refused.',
       show: 'Nobody else may have it: no person, no other page.',
-    }[how] || 'Your browser goes on by itself.';
+    }[how] || (login(r) ? 'Your browser goes on by itself.' : 'Just this, as it was shown, is approved.');
   } else if (r.state === 'failed') {
     [mark, kind, title] = r.wrong ? ['✕', 'no', 'Too many wrong numbers'] : ['!', 'no', 'Not sent'];
     text = r.wrong ? 'Nobody was let in. Log in again to get another number.' : 'Your answer did not reach the server. ' + (r.error || '');
@@ -223,7 +323,7 @@ function result(r) {
     text = 'It was answered already, a newer one took its place, or its time ran out.';
   } else {
     [mark, kind, title] = ['–', '', 'Time ran out'];
-    text = 'Nobody was let in. Log in again to get a new request.';
+    text = login(r) ? 'Nobody was let in. Log in again to get a new request.' : 'Nothing was approved.';
   }
   return [
     element('div', { className: 'done' },
@@ -252,7 +352,7 @@ let flash = 0;
 let note = null;
 
 function ring(r) {
-  const what = `Are you logging in to ${application(r)}?`;
+  const what = login(r) ? `Are you logging in to ${application(r)}?` : application(r);
   $('say').textContent = `${what} ${place(r)}`;
   if (navigator.vibrate) navigator.vibrate([250, 120, 250, 120, 250]);
   clearInterval(flash);
