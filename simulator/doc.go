@@ -23,6 +23,9 @@
 //	fault    trouble on the way
 //	event    the log of a run
 //	report   what follows from it
+//	desk     a run while it goes on: its state, how it is steered, its web page
+//	view     the same in a terminal
+//	webpage  what the web pages have in common: who may reach them, event streams
 //	admin    the server under an administrator's token: makes people and removes them
 //	attack   the attack pack: what thieves try, and what held
 //	conformance  the requirements T1 to T24 from outside, and phones of all kinds and versions

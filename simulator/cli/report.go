@@ -29,7 +29,10 @@ func (c *reportCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.Text(e.out, terminal(e.out)), c.Write(&s))
+	if err := errors.Join(s.Text(e.out, terminal(e.out)), c.Write(&s)); err != nil {
+		return &exitError{report.ExitWrong, err}
+	}
+	return nil
 }
 
 type compareCmd struct {
@@ -58,7 +61,7 @@ func (c *compareCmd) Run(e *env) error {
 	}
 	compared := report.Compare(&a, &b, c.Tolerance)
 	if err := errors.Join(compared.Text(e.out, terminal(e.out)), report.WriteFile(c.HTML, compared.HTML)); err != nil {
-		return err
+		return &exitError{report.ExitWrong, err}
 	}
 	return compared.Err()
 }
@@ -67,7 +70,7 @@ func (c *compareCmd) Run(e *env) error {
 func readSummary(e *env, path string) (report.Summary, error) {
 	f, err := os.Open(path) //nolint:gosec // G304: the person says which
 	if err != nil {
-		return report.Summary{}, err
+		return report.Summary{}, &exitError{report.ExitScenario, err}
 	}
 	defer f.Close()
 	s, err := report.Read(f)
@@ -76,7 +79,7 @@ func readSummary(e *env, path string) (report.Summary, error) {
 		return s, nil
 	}
 	if err != nil {
-		return s, fmt.Errorf("%s: %w", path, err)
+		return s, &exitError{report.ExitScenario, fmt.Errorf("%s: %w", path, err)}
 	}
 	return s, nil
 }

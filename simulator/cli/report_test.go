@@ -79,7 +79,7 @@ func TestReportsOfALog(t *testing.T) {
 	if err := os.WriteFile(log, []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := run(t, "", "report", log); code == 0 || !strings.Contains(errs, "run.jsonl: read event log: line 1") {
+	if code, _, errs := run(t, "", "report", log); code != 3 || !strings.Contains(errs, "run.jsonl: read event log: line 1") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }
