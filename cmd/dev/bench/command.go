@@ -15,6 +15,7 @@ import (
 type Command struct {
 	Approvals Approvals `cmd:"" help:"Approvals a second against the raw limit of the database, delays, memory, start."`
 	Phones    Phones    `cmd:"" help:"Phones that are held on a socket or a long poll: bytes for each, wake-up, idle processor time."`
+	Outage    Outage    `cmd:"" help:"Logins while the push service is gone: how long they take, and that no push outlives its prompt."`
 
 	HoldPhones HoldPhones `cmd:"" hidden:"" help:"Have phones held; started by phones."`
 

@@ -5,6 +5,9 @@
 // the standard library that holds as many requests. They are another process, from several loopback addresses, as one has too few
 // ports.
 //
+// Outages of the push service are measured apart too (outage.go): logins begin at a steady rate, while a double of Firebase Cloud Messaging
+// works, hangs and refuses; its history, held against the prompts, tells whether a push was sent when nobody could answer any more.
+//
 // It owns the measured scene (people, phones, sessions, a flow), a lean HTTP client that leaves the processors to the
 // server, and the comparison. It changes nothing in the server: all goes over TCP, and what the server sends to PostgreSQL
 // is seen by a pgx tracer.
