@@ -47,6 +47,7 @@ type commands struct {
 	Report  reportCmd      `cmd:"" help:"Make reports of a run from its log."`
 	Attack  attackCmd      `cmd:"" help:"Attack a server as thieves of passwords, QR codes and phones would, and say what held."`
 	Conform conformanceCmd `cmd:"" name:"conformance" help:"Hold a server against the requirements T1 to T24 from outside, or against phones of all kinds."`
+	StandIn standInCmd     `cmd:"" name:"stand-in" help:"Serve the built-in stand-in server."`
 	Compare compareCmd     `cmd:"" help:"Hold a run against an earlier one."`
 	Version versionCmd     `cmd:"" help:"Print the version."`
 }

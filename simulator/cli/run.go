@@ -13,15 +13,19 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"countersign/simulator/desk"
 	"countersign/simulator/engine"
 	"countersign/simulator/event"
 	"countersign/simulator/fcm"
 	"countersign/simulator/report"
 	"countersign/simulator/scenario"
+	"countersign/simulator/view"
 )
 
 // scenarioFlags say which scenario, and what of it is changed.
@@ -62,7 +66,9 @@ type driveFlags struct {
 
 	Events string `help:"Write the events of the run as JSON Lines." placeholder:"FILE" type:"path"`
 	report.Files
-	Quiet bool `short:"q" help:"Print the summary only."`
+	Desk    string `help:"Serve a page on this address by which the run is watched and steered." placeholder:"ADDRESS"`
+	Profile string `help:"Write a CPU profile of the simulator itself, for go tool pprof." placeholder:"FILE" type:"path"`
+	Quiet   bool   `short:"q" help:"Print the summary only."`
 }
 
 type runCmd struct {
@@ -140,6 +146,17 @@ func (f *driveFlags) drive(e *env, cases []scenario.Scenario, command func(seed 
 		return err
 	}
 	defer stop()
+	if f.Profile != "" {
+		file, err := os.Create(f.Profile)
+		if err != nil {
+			return &exitError{report.ExitScenario, err}
+		}
+		defer file.Close()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	worst := 0
 	for i, s := range cases {
 		name := caseName(s)
@@ -199,14 +216,16 @@ func (f *driveFlags) one(e *env, s scenario.Scenario, push engine.Push, command 
 			}
 		}()
 	}
-	progress := func(text string) { tell(e.err, "%s\n", text) }
-	if f.Quiet {
-		progress = nil
-	}
-	_, failed := engine.Run(e.ctx, engine.Options{
-		Scenario: s, Seed: s.Seed, Token: f.Token, Push: push, Program: f.Program, Dir: f.Dir, Sink: sinks, Meter: collector,
-		Prefix: f.Prefix, Keep: f.Keep, Progress: progress, Version: version(), Command: command(s.Seed),
+	ctx, cancel := context.WithCancel(e.ctx)
+	defer cancel()
+	var control engine.Control
+	hub := desk.NewHub(collector, nil)
+	watched := f.watch(ctx, cancel, e, hub, &control, s.Clock == "virtual")
+	_, failed := engine.Run(ctx, engine.Options{
+		Scenario: s, Seed: s.Seed, Token: f.Token, Push: push, Program: f.Program, Dir: f.Dir, Sink: append(sinks, hub), Meter: collector,
+		Prefix: f.Prefix, Keep: f.Keep, Control: &control, Version: version(), Command: command(s.Seed),
 	})
+	watched()
 	summary := collector.Summary()
 	files := f.Files
 	for _, path := range files.Paths() {
@@ -222,6 +241,39 @@ func (f *driveFlags) one(e *env, s scenario.Scenario, push engine.Push, command 
 		code = max(code, report.ExitWrong)
 	}
 	return code, nil
+}
+
+// watch shows the run while it goes on, until the function that it returns is called. A virtual run is over too soon to be watched,
+// and its clock would wait for the terminal.
+func (f *driveFlags) watch(ctx context.Context, quit context.CancelFunc, e *env, hub *desk.Hub, control *engine.Control, virtual bool) (stop func()) {
+	if virtual {
+		return func() {}
+	}
+	var watching sync.WaitGroup
+	served, stopServing := context.WithCancel(ctx)
+	if f.Desk != "" {
+		watching.Go(func() {
+			warnIfPublic(e, f.Desk)
+			err := serve(served, f.Desk, desk.New(hub, control, desk.Options{}), func(base string) error {
+				tell(e.err, "watch and steer the run on %s\n", base)
+				return nil
+			})
+			if err != nil {
+				tell(e.err, "simulator: %v\n", err)
+			}
+		})
+	}
+	if !f.Quiet {
+		watching.Go(func() {
+			if err := view.Run(ctx, hub, control, e.in, e.err); errors.Is(err, view.ErrQuit) {
+				quit()
+			}
+		})
+	}
+	return func() {
+		stopServing()
+		watching.Wait()
+	}
 }
 
 // perCase is a file's name with the case's in it, so that cases do not overwrite each other.

@@ -2,13 +2,17 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
+
+	"countersign/simulator/phone"
 )
 
-// Control pauses and steps a run. The zero Control lets it go.
+// Control steers a run: it is a desk.Control. The zero Control lets it go. Give it to one run at a time.
 type Control struct {
 	mu      sync.Mutex
+	run     *run
 	paused  bool
 	steps   int // logins that may begin although it is paused
 	changed chan struct{}
@@ -28,6 +32,60 @@ func (c *Control) Paused() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.paused
+}
+
+// attach says whose phones they are; nil: nobody's any more.
+func (c *Control) attach(r *run) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.run = r
+}
+
+// person is the one with a phone's number; nil: there is none.
+func (c *Control) person(number int) *person {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.run == nil || number < 1 || number > len(c.run.people) {
+		return nil
+	}
+	return c.run.people[number-1]
+}
+
+// TakeOver stops the behaviour of a phone: from now on somebody answers by hand what it is rung for.
+func (c *Control) TakeOver(number int) {
+	if p := c.person(number); p != nil {
+		p.manual.Store(true)
+	}
+}
+
+// Release gives the phone back to its behaviour, from its next ring on.
+func (c *Control) Release(number int) {
+	if p := c.person(number); p != nil {
+		p.manual.Store(false)
+	}
+}
+
+// Ring are the prompts on a phone, newest first.
+func (c *Control) Ring(number int) []phone.Ring {
+	p := c.person(number)
+	if p == nil {
+		return nil
+	}
+	return p.phone.Rings()
+}
+
+// Answer sends an item for a prompt on a phone.
+func (c *Control) Answer(number int, tx, item string) error {
+	p := c.person(number)
+	if p == nil {
+		return fmt.Errorf("there is no phone %d", number)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	return p.phone.Answer(ctx, tx, item)
 }
 
 func (c *Control) set(change func()) {

@@ -153,6 +153,8 @@ func (r *run) failed(ctx context.Context, err error) (Verdict, error) {
 func (r *run) logins() {
 	r.start = r.clock.Now()
 	r.begun.Store(true)
+	r.o.Control.attach(r)
+	defer r.o.Control.attach(nil)
 	r.take(event.Event{Kind: event.RunStarted, At: 0})
 	r.faults(r.ctx)
 	r.acts(r.ctx)

@@ -8,7 +8,9 @@ import (
 
 	"countersign/simulator/engine"
 	"countersign/simulator/event"
+	"countersign/simulator/fcm"
 	"countersign/simulator/scenario"
+	"countersign/simulator/servertest"
 )
 
 // meter is a Meter without metrics.
@@ -17,6 +19,11 @@ type meter struct{}
 func (meter) Take(event.Event) {}
 
 func (meter) Value(string, string, float64) (float64, bool) { return 0, false }
+
+// push is the stand-in as its own push service, which has no conditions.
+type push struct{ *servertest.Server }
+
+func (push) SetConditions(context.Context, fcm.Conditions) error { return nil }
 
 func read(t *testing.T, text string) scenario.Scenario {
 	t.Helper()

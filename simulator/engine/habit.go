@@ -31,6 +31,7 @@ type plan struct {
 	befall    func(context.Context, *phone.Phone) error // before the login; nil: nothing
 
 	answered atomic.Bool // the phone sent an answer
+	byHand   atomic.Bool // somebody had taken the phone over when it rang: any answer is right
 }
 
 // wanted is want as events say it.

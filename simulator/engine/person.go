@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,6 +56,9 @@ func (p *person) queue() (before <-chan struct{}, done chan struct{}) {
 // behave is the phone's behaviour: the current plan's.
 func (p *person) behave(ctx context.Context, ph *phone.Phone, r phone.Ring) (string, error) {
 	current := p.plan.Load()
+	if current != nil && p.manual.Load() {
+		current.byHand.Store(true)
+	}
 	if current == nil || p.manual.Load() || p.lost.Load() {
 		return "", nil
 	}
@@ -75,6 +79,9 @@ func (w witness) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.RoundTripper.RoundTrip(req)
 }
 
+// address is what an error of net/http begins with: another one for each phone, where it is the cause that tells.
+var address = regexp.MustCompile(`(Get|Post) "[^"]*": `)
+
 // heard takes a step of the phone.
 func (r *run) heard(p *person, s phone.Step) {
 	// The step's own time is that of the phone's clock, which may go wrong.
@@ -91,6 +98,10 @@ func (r *run) heard(p *person, s phone.Step) {
 		}
 	}
 	if s.Error != "" {
+		if r.ctx.Err() != nil {
+			return // the phones are switched off: nobody's fault
+		}
+		e.Error = address.ReplaceAllString(s.Error, "")
 		r.tally.add(countErrors, 1)
 		if r.virtual() {
 			e.Error = "failed" // its words name what no seed draws, such as ports and keys

@@ -191,6 +191,18 @@ func (s *Server) Ask(name string) (tx, right string) {
 	return p.TxID, p.right
 }
 
+// Right is the right item of a prompt that is open, "" if it is not.
+func (s *Server) Right(tx string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.devices {
+		if d.pending != nil && d.pending.TxID == tx {
+			return d.pending.right
+		}
+	}
+	return ""
+}
+
 // AnswerTo is the item sent to a prompt of the device, "" if none.
 func (s *Server) AnswerTo(tx string) string {
 	s.mu.Lock()
