@@ -38,7 +38,7 @@ func (v *Virtual) Drive(ctx context.Context, do func(context.Context)) error {
 	for {
 		select {
 		case <-done:
-			return nil
+			return ctx.Err()
 		case <-ctx.Done():
 			<-done
 			return ctx.Err()
