@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -130,6 +131,41 @@ func TestPhoneVectors(t *testing.T) {
 	for kind := range scripts {
 		if counts[kind] == 0 {
 			t.Errorf("there is no vector of a %s", kind)
+		}
+	}
+}
+
+// T16: the phone's page shows of what is no login just what the published vectors say, and refuses what they refuse.
+func TestPhoneDisplayVectors(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("../../mobile/wire/testdata/display.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []struct {
+		Name, Payload string
+		Lines         []map[string]string
+	}
+	if err := json.Unmarshal(raw, &all); err != nil || len(all) == 0 {
+		t.Fatalf("%d vectors: %v", len(all), err)
+	}
+	f := newFake(t)
+	b := newTab(t, chromium.StartFor(t))
+	b.do(chromedp.Navigate(f.URL + PhonePath))
+	b.until("document.getElementById('heading').textContent !== ''")
+	for _, v := range all {
+		got := b.eval(fmt.Sprintf(`import("/static/phone/wire.js").then((wire) => {
+			const said = JSON.parse(%[1]s), who = { server: said.iss, device: said.aud };
+			const read = (text) => { try { return wire.readChallenge(text, who).lines ?? "a login"; } catch { return null; } };
+			for (const [name, text] of Object.entries({
+				"as a login": JSON.stringify({ ...said, v: 1 }), "of a later version": JSON.stringify({ ...said, v: 3 }),
+				"without what it is": JSON.stringify({ ...said, apr: undefined }), "with more signed than shown": JSON.stringify({ ...said, apr: { ...said.apr, note: "x" } }),
+			})) if (read(text) !== null) return name;
+			return read(%[1]s);
+		})`, quoted(t, v.Payload)))
+		var lines []map[string]string
+		if err := json.Unmarshal([]byte(got), &lines); err != nil || !reflect.DeepEqual(lines, v.Lines) {
+			t.Errorf("%s: %s, want %v", v.Name, got, v.Lines)
 		}
 	}
 }

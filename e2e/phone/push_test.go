@@ -95,7 +95,7 @@ var _ = Describe("The phone is rung", Label("phone"), func() {
 		By("opened, it asks")
 		Expect(a.phone.Open(phonePath)).To(Succeed())
 		Eventually(a.phone.Heading).Should(Equal("Is this you?"))
-		Eventually(notifications).WithArguments(a.phone).Should(ConsistOf("Is this you?: A sign-in waits for your answer."))
+		Eventually(notifications).WithArguments(a.phone).Should(ConsistOf("Is this you?: A request waits for your answer."))
 		a.answer(number(tab))
 		a.Inside(tab)
 	})

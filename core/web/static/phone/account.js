@@ -5,7 +5,7 @@ import * as store from "./store.js";
 import * as verify from "./verify.js";
 import { fingerprint, path, prove } from "./wire.js";
 
-const version = "1.0";
+const version = "1.1"; // of what is told about this page
 
 /** What this phone is called when its owner says nothing else. */
 export async function phoneName() {
@@ -32,7 +32,7 @@ async function info(hostname) {
   const { family: platform, model, system } = await describe();
   return {
     platform, os_version: system, model: model || (await phoneName()), hostname, app_version: version,
-    others: { countersign: { fetch: true, v: 1, app: "pocket" } },
+    others: { countersign: { fetch: true, v: 1, transactions: true, app: "pocket" } },
   };
 }
 
@@ -49,7 +49,7 @@ export async function enrol({ server, device, token }, { name, phone, owner }) {
   const reply = await call({ server, device, token, key }, "POST", "enrollment_callback",
     { device_uid: randomID(), info: about, keys }, { bearer: true });
   const account = {
-    server, device, token: reply.token, serverKey: reply.server_key, key, passkey: passkey?.id, name, phone, added: Date.now(),
+    server, device, token: reply.token, serverKey: reply.server_key, key, passkey: passkey?.id, name, phone, added: Date.now(), version,
     // Somebody still has to see, at another screen, that it is this phone: by these digits.
     unconfirmed: reply.salt && await fingerprint({
       device, tokenHash: await hash(token), possession: key.thumbprint, verification: passkey?.thumbprint, serverKey: reply.server_key, salt: reply.salt,
@@ -57,6 +57,13 @@ export async function enrol({ server, device, token }, { name, phone, owner }) {
   };
   await store.keep(account);
   return account;
+}
+
+/** Tells the server of an account what this page can do, if that is more than when it last heard. Rejects with a Failure. */
+export async function introduce(account) {
+  if (account.version === version || account.gone || account.unconfirmed) return;
+  await call(account, "POST", "check_in", await info(account.phone));
+  await store.change(account.device, { version });
 }
 
 // A key is changed in two steps, so that nothing that gets lost on the way locks the phone out:

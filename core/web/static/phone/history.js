@@ -17,11 +17,11 @@ export async function past({ show }) {
   ], { back: "Back" });
 }
 
-function row({ at, name, outcome, context }) {
+function row({ at, name, outcome, context, lines }) {
   const [sign, text] = outcomes[outcome] ?? outcomes.missed;
   const where = [context.browser, context.os].filter(Boolean).join(" on ");
   return h("li", { class: "row" }, icon(sign), h("div", { class: "what" },
-    h("strong", { text: context.application || context.host || name }),
+    h("strong", { text: lines?.[0].value || context.application || context.host || name }),
     h("small", { text: `${text} · ${new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}` }),
-    h("small", { text: [where, context.ip, name].filter(Boolean).join(" · ") })));
+    h("small", { text: [lines?.find((l) => l.label === "Amount")?.value, where, context.ip, name].filter(Boolean).join(" · ") })));
 }

@@ -1,6 +1,6 @@
 // The phone as a page: see doc.go. This is where it begins.
 import { h } from "../flow/dom.js";
-import { settle } from "./account.js";
+import { introduce, settle } from "./account.js";
 import { added, choose, confirm, offer } from "./add.js";
 import { detail } from "./detail.js";
 import { past } from "./history.js";
@@ -30,7 +30,7 @@ function connection(asked) {
   const offline = navigator.onLine === false;
   notice.replaceChildren(...[
     offline && h("p", { class: "notice", text: "This phone is offline. Requests come in when it is back." }),
-    asked && h("p", { class: "notice", text: "A sign-in waits for your answer." }),
+    asked && h("p", { class: "notice", text: "A request waits for your answer." }),
     asked && button("See it", () => go("request"), "primary"),
   ].filter(Boolean));
 }
@@ -48,6 +48,7 @@ function opened() {
 async function begin() {
   for (const account of await store.accounts()) if (account.next) await settle(account).catch(() => {});
   await watch.start();
+  for (const account of await store.accounts()) await introduce(account).catch(() => {}); // at the next visit, then
 }
 
 if (!window.isSecureContext || !crypto.subtle || !window.indexedDB) {

@@ -15,6 +15,27 @@ import { answerClaims, signAnswer } from "./wire.js";
 import * as store from "./store.js";
 import * as watch from "./watch.js";
 
+/** The words for a sign-in, and for what is none. */
+const words = {
+  login: {
+    title: "Is this you?", told: (c) => `A sign-in to ${c.context.application || c.context.host} waits for your answer.`,
+    sent: "The sign-in goes on by itself.", nothing: "Nobody was let in",
+    again: "You did not answer in time, so nobody was let in. Sign in again if you meant to.", gone: "The sign-in was given up, or was answered in another way.",
+    reported: "Nobody was let in, and the report is on record for your administrators. If you use the same password elsewhere, change it.",
+    other: "It was not me…", sure: "Somebody else is signing in?", why: "Then somebody knows your password. Nobody is let in, and your administrators see your report.",
+    calm: "If you only do not want to sign in now, choose Deny instead.",
+  },
+  transaction: {
+    title: "Do you approve this?", told: (c) => `Something waits for your answer: ${c.lines.map((l) => `${l.label} ${l.value}`.trim()).join(", ")}.`,
+    sent: "Just this, as it was shown, is approved.", nothing: "Nothing was approved",
+    again: "You did not answer in time, so nothing was approved.", gone: "It was withdrawn, or was answered in another way.",
+    reported: "Nothing was approved, and the report is on record for your administrators.",
+    other: "It is not mine…", sure: "You did not ask for this?", why: "Then somebody else did, in your name. Nothing is approved, and your administrators see your report.",
+    calm: "If you only changed your mind, choose Deny instead.",
+  },
+};
+const wordsFor = (challenge) => (challenge.lines ? words.transaction : words.login);
+
 const calm = 600; // ms for which a new question takes no answer: the finger may have been on its way to something else
 
 /** The request that ends first; home where there is none. */
@@ -26,10 +47,12 @@ export function request({ show, signal }) {
 
 function question({ account, challenge, approved }, show, signal) {
   if (approved && challenge.by === "show") return code({ account, challenge }, show, signal);
+  const say = wordsFor(challenge);
   const wrong = trouble();
   const left = h("p", { class: "fine left", "aria-hidden": "true" });
   const bar = h("div", { class: "bar", "aria-hidden": "true" }, h("span"));
   let over = false; // answered, or nobody waits
+  let sending = false; // an answer is on its way
   const answers = []; // all buttons that answer; while one is busy, all are
   let keys; // the number pad, where there is one
 
@@ -38,16 +61,18 @@ function question({ account, challenge, approved }, show, signal) {
     const element = button(text, async () => {
       if (over || answers.some(isBusy)) return;
       wrong.textContent = "";
+      sending = true;
       answers.forEach((b) => busy(b, true));
       try {
         await act();
       } catch (failure) {
         if (signal.aborted || over) return;
-        if (failure.reason === "wrong" && failure.left === 0) return end("missed", "That was the last try", "The number was wrong too often, so nobody was let in.");
+        if (failure.reason === "wrong" && failure.left === 0) return end("missed", "That was the last try", `The number was wrong too often. ${say.nothing}.`);
         if (failure.reason === "over") return end("missed", "That came too late", "Nobody waits for an answer to this any more. Nothing was approved by it.");
         wrong.textContent = failure.message;
         if (failure.reason === "wrong") keys?.clear();
       } finally {
+        sending = false;
         answers.forEach((b) => busy(b, false));
       }
     }, kind);
@@ -69,10 +94,10 @@ function question({ account, challenge, approved }, show, signal) {
     }
     const outcome = { approve: "answered", deny: "denied", report: "reported" }[verb];
     if (verb === "approve") {
-      end(outcome, "Sent", challenge.by !== "tap" ? "The sign-in goes on by itself."
+      end(outcome, "Sent", challenge.by !== "tap" ? say.sent
         : "Look at the page where you sign in. It goes on by itself if that was its number; a wrong number lets nobody in.");
-    } else if (verb === "deny") end(outcome, "Denied", "Nobody was let in.");
-    else end(outcome, "Reported", "Nobody was let in, and the report is on record for your administrators. If you use the same password elsewhere, change it.");
+    } else if (verb === "deny") end(outcome, "Denied", `${say.nothing}.`);
+    else end(outcome, "Reported", say.reported);
   }
 
   /** Shows how it ended, and remembers it. */
@@ -82,7 +107,7 @@ function question({ account, challenge, approved }, show, signal) {
     ended({ account, challenge }, show, signal, outcome, title, text);
   }
 
-  const other = button("It was not me…", () => !over && !answers.some(isBusy) && report(), "danger");
+  const other = button(say.other, () => !over && !answers.some(isBusy) && report(), "danger");
   answers.push(other);
   const { context } = challenge;
   const what = {
@@ -108,16 +133,16 @@ function question({ account, challenge, approved }, show, signal) {
     ],
   }[challenge.by]();
 
-  show("Is this you?", [
+  show(say.title, [
     h("p", { class: "who" }, h("strong", { text: account.name }), more()),
-    facts(context),
+    challenge.lines ? transaction(challenge.lines) : facts(context),
     bar, left, wrong,
     h("div", { class: "answer" }, what),
     h("div", { class: "no" },
       answering("Deny", () => send("deny")),
       other),
   ]);
-  announce(`A sign-in to ${context.application || context.host} waits for your answer.`);
+  announce(say.told(challenge));
   // The page where it was asked then knows that the question is before somebody.
   call(account, "POST", "displayed", { tx_id: challenge.tx }).catch(() => {});
 
@@ -127,10 +152,10 @@ function question({ account, challenge, approved }, show, signal) {
   }
 
   const report = () => ask({
-    title: "Somebody else is signing in?", action: "Report it", danger: true,
+    title: say.sure, action: "Report it", danger: true,
     content: [
-      h("p", { text: "Then somebody knows your password. Nobody is let in, and your administrators see your report." }),
-      h("p", { text: "If you only do not want to sign in now, choose Deny instead." }),
+      h("p", { text: say.why }),
+      h("p", { text: say.calm }),
     ],
     act: () => send("report"),
   });
@@ -145,7 +170,7 @@ function question({ account, challenge, approved }, show, signal) {
     left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left`;
     bar.firstChild.style.setProperty("inline-size", `${Math.min(100, (100 * Math.max(0, rest)) / total)}%`);
     if (seconds === 20) announce("20 seconds left.");
-    if (rest <= 0 && !answers.some(isBusy)) end("missed", "Time is over", "You did not answer in time, so nobody was let in. Sign in again if you meant to.");
+    if (rest <= 0 && !answers.some(isBusy)) end("missed", "Time is over", say.again);
   };
   const clock = setInterval(tick, 1000);
   tick();
@@ -153,19 +178,19 @@ function question({ account, challenge, approved }, show, signal) {
 
   // The page where it was asked may have been left, or asked anew: then this question is over before its time.
   watch.changes.addEventListener("change", async () => {
-    if (over || answers.some(isBusy) || watch.waiting().some((r) => r.challenge.tx === challenge.tx)) return;
+    if (over || sending || watch.waiting().some((r) => r.challenge.tx === challenge.tx)) return;
     if (challenge.expires <= now()) return;
     await pause(300, signal);
-    if (over || signal.aborted || answers.some(isBusy)) return;
+    if (over || signal.aborted || sending) return;
     if (watch.waiting().length) go("request", { instead: true });
-    else end("replaced", "No longer asked", "The sign-in was given up, or was answered in another way.");
+    else end("replaced", "No longer asked", say.gone);
   }, { signal });
 }
 
 /** Shows how a request ended, and remembers it. */
 function ended({ account, challenge }, show, signal, outcome, title, text) {
-  const { context, by } = challenge;
-  store.remember({ at: Date.now(), device: account.device, name: account.name, outcome, by, context }).catch(() => {});
+  const { context, by, lines } = challenge;
+  store.remember({ at: Date.now(), device: account.device, name: account.name, outcome, by, context, lines }).catch(() => {});
   watch.settle(challenge);
   if (signal.aborted) return;
   const next = watch.waiting().length;
@@ -205,6 +230,12 @@ function code({ account, challenge }, show, signal) {
     over = true;
     ended({ account, challenge }, show, signal, "answered", "Done", "The page has the code, and goes on by itself if it was right.");
   }, { signal });
+}
+
+/** What is to be approved: all that is signed, each line whole. */
+function transaction([title, ...lines]) {
+  return h("div", {}, h("p", { class: "title", text: title.value }),
+    lines.length > 0 && h("dl", { class: "facts whole" }, lines.map((l) => h("div", {}, h("dt", { text: l.label }), h("dd", { dir: "auto", text: l.value })))));
 }
 
 /** What the sign-in is, in the order in which it helps to tell one's own from a stranger's. */

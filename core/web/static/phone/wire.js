@@ -1,6 +1,7 @@
 // What crosses the wire between this phone and its server: see docs/phone-app.md. Everything here is pure; who calls is
 // server.js.
 import { canonical, hash, randomID, sign, thumbprint, utf8, verify } from "./jose.js";
+import { lines } from "./transaction.js";
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -86,15 +87,22 @@ export async function prove(key, request) {
  */
 export async function checkChallenge(compact, { serverKey, server, device }) {
   const text = await verify("countersign-challenge+jwt", compact, serverKey);
+  return { ...readChallenge(text, { server, device }), digest: await hash(text) };
+}
+
+/** What the text of a challenge says. lines: of what is no login, all that is signed of it; without them it is a login. */
+export function readChallenge(text, { server, device }) {
   const c = JSON.parse(text);
-  if (c.v !== 1) throw new Error("another version");
+  const login = c.v === 1 && c.apr === undefined;
+  if (!login && (c.v !== 2 || !c.apr)) throw new Error("another version");
   if (c.iss !== server) throw new Error("another server's");
   if (c.aud !== device) throw new Error("for another device");
   if (!uuid.test(c.tx) || !Number.isInteger(c.exp) || !Number.isInteger(c.iat)) throw new Error("no id or no times");
   checkItems(c.mode, c.items ?? []);
   const word = (name) => (typeof c.ctx?.[name] === "string" ? c.ctx[name] : "");
   return {
-    tx: c.tx, mode: c.mode, ...modes[c.mode], items: c.items ?? [], created: c.iat * 1000, expires: c.exp * 1000, digest: await hash(text),
+    tx: c.tx, mode: c.mode, ...modes[c.mode], items: c.items ?? [], created: c.iat * 1000, expires: c.exp * 1000,
+    ...(!login && { lines: lines(c.apr) }),
     context: {
       application: word("app"), browser: word("browser"), host: word("host"), ip: word("ip"), os: word("os"),
       time: Number.isInteger(c.ctx?.time) ? c.ctx.time * 1000 : c.iat * 1000,

@@ -45,7 +45,7 @@ async function ring() {
   // Browsers want every push to be seen; a page that is looked at shows the request itself.
   if (open.some((client) => client.visibilityState === "visible")) return;
   await self.registration.showNotification("Is this you?", {
-    body: "A sign-in waits for your answer.", tag: "request", renotify: true, requireInteraction: true,
+    body: "A request waits for your answer.", tag: "request", renotify: true, requireInteraction: true,
     icon: "/if/phone/icon-192.png", badge: "/if/phone/badge.png", vibrate: [120, 60, 120],
   });
 }
