@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,11 +31,14 @@ const (
 	maxPayload  = 4096
 	maxCollapse = 64
 	tokenLife   = time.Hour
+	longest     = 30 * 24 * time.Hour // that a notification is stored
 )
 
 // Options of a Double. The zero value is usable.
 type Options struct {
 	KeyID, Team, Topic string      // what the server is configured with; defaults of ten characters, and org.example.countersign
+	Key                string      // text of a .p8 file that Key gave earlier; default a fresh one
+	KeepAll            bool        // store all notifications for a phone that is offline; the original keeps the newest
 	Clock              clock.Clock // default the wall clock
 	History            int         // sends remembered; default 2000
 }
@@ -57,14 +61,70 @@ func New(o Options) (*Double, error) {
 			*f.field = f.value
 		}
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := readKey(o.Key)
 	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
+		return nil, err
 	}
 	d := &Double{Box: inbox.New(o.Clock, o.History), o: o, key: key, mux: http.NewServeMux()}
 	d.mux.HandleFunc("POST /3/device/{token}", d.push)
+	d.mux.HandleFunc("/3/device/{token}", func(w http.ResponseWriter, _ *http.Request) { refuse(w, MethodNotAllowed, time.Time{}) })
+	d.mux.HandleFunc("/3/device/{$}", func(w http.ResponseWriter, _ *http.Request) { refuse(w, MissingDeviceToken, time.Time{}) })
+	d.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, BadPath, time.Time{}) })
+	d.mux.Handle("POST /-/addresses", http.NewCrossOriginProtection().Handler(http.HandlerFunc(d.postAddress)))
+	d.mux.HandleFunc("GET /-/{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page()) })
 	d.Control(d.mux)
 	return d, nil
+}
+
+// readKey reads a .p8 file, or makes a key where there is none.
+func readKey(p8 string) (*ecdsa.PrivateKey, error) {
+	if p8 == "" {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("make key: %w", err)
+		}
+		return key, nil
+	}
+	block, _ := pem.Decode([]byte(p8))
+	if block == nil {
+		return nil, errors.New("read key: no PEM block")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read key: %w", err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, errors.New("read key: it is no key on P-256")
+	}
+	return key, nil
+}
+
+func page() string {
+	text := "A double of the Apple Push Notification service.\n\nPOST   /3/device/{token}\nPOST   /-/addresses {\"address\": \"\"}\nGET    /-/history\n" +
+		"POST   /-/faults {\"faults\": [{\"reason\", \"status\", \"retry_after\", \"hang\", \"reset\", \"lose\"}]}\nPUT    /-/fault {}\n" +
+		"PUT    /-/addresses/{address}/fault {}\nPOST   /-/forbidden {\"texts\": []}\nDELETE /-/addresses/{address}\n" +
+		"GET    /-/addresses/{address}/messages\nPOST   /-/reset\n\nReasons:\n"
+	for _, r := range Reasons() {
+		status, _ := r.Status()
+		text += fmt.Sprintf("  %d %s\n", status, r)
+	}
+	return text
+}
+
+func (d *Double) postAddress(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Address string `json:"address"`
+	}
+	if !control.Read(w, r, &in) {
+		return
+	}
+	address, err := d.Register(r.Context(), in.Address)
+	if err != nil {
+		control.Fail(w, http.StatusInternalServerError, err)
+		return
+	}
+	control.Write(w, http.StatusCreated, map[string]string{"address": address})
 }
 
 // ServeHTTP serves the push service and, under /-/, its controls.
@@ -116,98 +176,134 @@ func (d *Double) push(w http.ResponseWriter, r *http.Request) {
 			record.Headers[name] = r.Header.Get(name)
 		}
 	}
+	id := r.Header.Get("Apns-Id")
+	if id == "" {
+		id = newID()
+	}
 	answer := func(status int, reason string) {
+		if status == 0 {
+			status, _ = Reason(reason).Status()
+		}
 		record.Status, record.Reason = status, reason
 		d.Note(record)
-		w.Header().Set("Apns-Id", rand.Text())
-		if status != http.StatusOK {
-			control.Write(w, status, map[string]string{"reason": reason})
+		w.Header().Set("Apns-Id", id)
+		if status == http.StatusOK {
+			return
 		}
+		died := d.Died(token)
+		if status == http.StatusGone && died.IsZero() {
+			died = d.Now()
+		}
+		write(w, status, reason, died)
 	}
-	fault := d.Next()
+	fault := d.Next(token)
 	if fault != nil && (fault.Hang || fault.Reset) {
 		d.Note(record)
 	}
 	if d.Meet(w, r, fault, answer) {
 		return
 	}
-	if status, reason := d.judge(r, token, body); reason != "" {
-		answer(status, reason)
+	if reason := d.judge(r, token, body); reason != "" {
+		answer(0, string(reason))
 		return
 	}
 	m := message(body)
 	record.Leaks = d.Leaks(m)
-	seconds, _ := strconv.ParseInt(r.Header.Get("Apns-Expiration"), 10, 64) // judged
-	m.Address, m.High, m.CollapseKey = token, r.Header.Get("Apns-Priority") == "10", r.Header.Get("Apns-Collapse-Id")
-	m.Expires = time.Unix(seconds, 0)
-	answer(http.StatusOK, "")
-	if fault == nil || !fault.Lose {
-		d.Deliver(token, m.CollapseKey, m)
+	priority := r.Header.Get("Apns-Priority")
+	m.Address, m.High, m.CollapseKey = token, priority == "10" || priority == "", r.Header.Get("Apns-Collapse-Id")
+	m.Expires = d.Now().Add(longest)
+	if text := r.Header.Get("Apns-Expiration"); text != "" {
+		seconds, _ := strconv.ParseInt(text, 10, 64) // judged
+		if at := time.Unix(seconds, 0); at.Before(m.Expires) {
+			m.Expires = at // 0: now or never
+		}
 	}
+	answer(http.StatusOK, "")
+	if fault != nil && fault.Lose {
+		return
+	}
+	key := m.CollapseKey
+	if !d.o.KeepAll {
+		key = "newest" // of the app on a phone that is offline
+	}
+	d.Deliver(token, key, m)
 }
 
-// judge says what is wrong with a send, in the order that the package comment draws.
-func (d *Double) judge(r *http.Request, token string, body []byte) (int, string) {
+// newID is an apns-id, a UUID.
+func newID() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	return fmt.Sprintf("%X-%X-%X-%X-%X", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// judge says what is wrong with a send, in the order that the package comment draws; "" is nothing.
+func (d *Double) judge(r *http.Request, token string, body []byte) Reason {
 	if r.ProtoMajor != 2 {
-		return http.StatusHTTPVersionNotSupported, "HTTP2Required"
+		return HTTP2Required
 	}
 	if reason := d.authenticate(r.Header.Get("Authorization")); reason != "" {
-		return http.StatusForbidden, reason
+		return reason
 	}
 	h := r.Header
+	priority := h.Get("Apns-Priority")
+	for _, name := range []string{"Apns-Topic", "Apns-Push-Type", "Apns-Priority", "Apns-Expiration", "Apns-Collapse-Id", "Apns-Id"} {
+		if len(h.Values(name)) > 1 {
+			return DuplicateHeaders
+		}
+	}
 	switch {
+	case h.Get("Apns-Id") != "" && !wire.IsUUID(h.Get("Apns-Id")):
+		return BadMessageID
 	case h.Get("Apns-Topic") == "":
-		return http.StatusBadRequest, "MissingTopic"
+		return MissingTopic
 	case h.Get("Apns-Topic") != d.o.Topic:
-		return http.StatusBadRequest, "DeviceTokenNotForTopic"
+		return DeviceTokenNotForTopic
 	case h.Get("Apns-Push-Type") != "alert" && h.Get("Apns-Push-Type") != "background":
-		return http.StatusBadRequest, "InvalidPushType"
-	case h.Get("Apns-Priority") != "" && h.Get("Apns-Priority") != "10" && h.Get("Apns-Priority") != "5" && h.Get("Apns-Priority") != "1":
-		return http.StatusBadRequest, "BadPriority"
+		return InvalidPushType
+	case priority != "" && priority != "10" && priority != "5" && priority != "1", priority == "10" && h.Get("Apns-Push-Type") == "background":
+		return BadPriority
 	case len(h.Get("Apns-Collapse-Id")) > maxCollapse:
-		return http.StatusBadRequest, "BadCollapseId"
+		return BadCollapseID
 	case len(body) > maxPayload:
-		return http.StatusRequestEntityTooLarge, "PayloadTooLarge"
-	case len(body) == 0:
-		return http.StatusBadRequest, "PayloadEmpty"
+		return PayloadTooLarge
 	}
 	if e := h.Get("Apns-Expiration"); e != "" {
 		if _, err := strconv.ParseUint(e, 10, 40); err != nil {
-			return http.StatusBadRequest, "BadExpirationDate"
+			return BadExpirationDate
 		}
 	}
 	var doc struct{ APS json.RawMessage }
 	if json.Unmarshal(body, &doc) != nil || len(doc.APS) == 0 {
-		return http.StatusBadRequest, "BadMessageId"
+		return PayloadEmpty
 	}
 	switch known, dead := d.Known(token); {
 	case dead && !known:
-		return http.StatusGone, "Unregistered"
+		return Unregistered
 	case !known:
-		return http.StatusBadRequest, "BadDeviceToken"
+		return BadDeviceToken
 	}
-	return 0, ""
+	return ""
 }
 
 // authenticate checks the provider token and gives Apple's word for what is wrong with it.
-func (d *Double) authenticate(header string) string {
+func (d *Double) authenticate(header string) Reason {
 	text, found := strings.CutPrefix(header, "bearer ")
 	if !found {
-		return "MissingProviderToken"
+		return MissingProviderToken
 	}
 	token, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil || len(token.Headers) != 1 || token.Headers[0].KeyID != d.o.KeyID {
-		return "InvalidProviderToken"
+		return InvalidProviderToken
 	}
 	var claims struct {
 		Issuer   string `json:"iss"`
 		IssuedAt int64  `json:"iat"`
 	}
 	if token.Claims(&d.key.PublicKey, &claims) != nil || claims.Issuer != d.o.Team {
-		return "InvalidProviderToken"
+		return InvalidProviderToken
 	}
 	if age := d.Now().Sub(time.Unix(claims.IssuedAt, 0)); age > tokenLife || age < -time.Minute {
-		return "ExpiredProviderToken"
+		return ExpiredProviderToken
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,8 @@ func (e *exitError) Unwrap() error { return e.err }
 
 type commands struct {
 	FCM     fcmCmd         `cmd:"" name:"fcm" help:"Serve a double of Firebase Cloud Messaging."`
+	Unified unifiedpushCmd `cmd:"" name:"unifiedpush" help:"Serve a double of the server behind a UnifiedPush distributor."`
+	APNs    apnsCmd        `cmd:"" name:"apns" help:"Serve a double of Apple's push service."`
 	WebPush webpushCmd     `cmd:"" name:"webpush" help:"Serve a double of a Web Push service, as browsers and UnifiedPush use."`
 	Phone   phoneCmd       `cmd:"" help:"Serve a phone as a web page, for a person to hold."`
 	Run     runCmd         `cmd:"" help:"Run a scenario: phones, logins, trouble; measure and check."`
@@ -117,18 +120,27 @@ func interruptible(parent context.Context) (context.Context, func()) {
 
 // serve serves h on address until ctx ends; ready is told the base URL.
 func serve(ctx context.Context, address string, h http.Handler, ready func(base string) error) error {
+	return serveBy(ctx, address, nil, h, ready)
+}
+
+// serveBy is serve, over TLS where there is a config for it.
+func serveBy(ctx context.Context, address string, secure *tls.Config, h http.Handler, ready func(base string) error) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
 	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		Handler: h, TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
 		// Event streams end with the context instead of holding up the shutdown.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
-	if err := ready("http://" + reachable(l.Addr())); err != nil {
+	scheme, run := "http://", srv.Serve
+	if secure != nil {
+		scheme, run = "https://", func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+	}
+	go func() { failed <- run(l) }()
+	if err := ready(scheme + reachable(l.Addr())); err != nil {
 		return errors.Join(err, srv.Close())
 	}
 	select {

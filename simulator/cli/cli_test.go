@@ -68,7 +68,7 @@ func started(t *testing.T, args ...string) string {
 		}
 	})
 	lines := bufio.NewScanner(r)
-	address := regexp.MustCompile(` on (http://[^/\s]+)`)
+	address := regexp.MustCompile(` on (https?://[^/\s]+)`)
 	for lines.Scan() {
 		if found := address.FindStringSubmatch(lines.Text()); found != nil {
 			go func() { _, _ = io.Copy(io.Discard, r) }()

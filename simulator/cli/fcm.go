@@ -54,10 +54,12 @@ func (f doubleFlags) announce(e *env, d *fcm.Double, base string) error {
 
 type fcmCmd struct {
 	doubleFlags
+	secureFlags
 	Listen     string `help:"Address to serve on." default:"127.0.0.1:9099"`
 	AcceptAny  bool   `help:"Take sends to addresses that nobody registered, instead of answering 404 UNREGISTERED."`
 	Conditions string `help:"JSON file of what every send meets: latency, error rate, outages, quota. See GET /-/." placeholder:"FILE" type:"existingfile"`
 	Seed       uint64 `help:"Of every random draw." default:"1"`
+	NoQuotas   bool   `help:"Without the original's quotas: 600 000 messages a minute, and to one device 240 a minute and 5000 an hour. Conditions that name quotas replace them."`
 	Quiet      bool   `help:"Do not log each send."`
 }
 
@@ -65,7 +67,10 @@ type fcmCmd struct {
 func (fcmCmd) Help() string {
 	return `The server needs two changes to use it: the key file as its FCM credentials, and the
 endpoint as its FCM base URL. Phones connect to the same address. Faults are set at any time by
-PUT /-/conditions and PUT /-/addresses/ADDRESS/script; GET /-/ lists all controls.`
+PUT /-/conditions and PUT /-/addresses/ADDRESS/script, sleep (Doze) and demotion of a phone by
+PUT /-/addresses/ADDRESS/device; GET /-/ lists all controls.
+
+With --tls it speaks HTTP/2 over TLS as the original does. Its certificate is made at each start.`
 }
 
 // Run serves the double until interrupted.
@@ -79,21 +84,24 @@ func (c *fcmCmd) Run(e *env) error {
 		return err
 	}
 	defer d.Close()
+	conditions := fcm.OriginalQuotas()
+	if c.NoQuotas {
+		conditions = fcm.Conditions{}
+	}
 	if c.Conditions != "" {
 		text, err := os.ReadFile(c.Conditions)
 		if err != nil {
 			return err
 		}
-		var conditions fcm.Conditions
 		if err := json.Unmarshal(text, &conditions); err != nil {
 			return fmt.Errorf("%s: %w", c.Conditions, err)
 		}
-		if err := d.SetConditions(conditions); err != nil {
-			return fmt.Errorf("%s: %w", c.Conditions, err)
-		}
+	}
+	if err := d.SetConditions(conditions); err != nil {
+		return fmt.Errorf("%s: %w", c.Conditions, err)
 	}
 	warnIfPublic(e, c.Listen)
-	return serve(e.ctx, c.Listen, d, func(base string) error { return c.announce(e, d, base) })
+	return c.serve(e, c.Listen, d, func(base string) error { return c.announce(e, d, base) })
 }
 
 // warnIfPublic says when others than this machine may reach what has no login.

@@ -51,6 +51,15 @@ func (c *Client) SetScript(ctx context.Context, address string, s Script) error 
 	return c.call(ctx, http.MethodPut, "/-/addresses/"+url.PathEscape(address)+"/script", body, nil)
 }
 
+// SetDevice is [Double.SetDevice] at a distance.
+func (c *Client) SetDevice(ctx context.Context, address string, v Device) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, http.MethodPut, "/-/addresses/"+url.PathEscape(address)+"/device", body, nil)
+}
+
 // SetConditions is [Double.SetConditions] at a distance.
 func (c *Client) SetConditions(ctx context.Context, conditions Conditions) error {
 	body, err := json.Marshal(conditions)

@@ -27,7 +27,13 @@ func (d *Double) control() {
 		}},
 		{"GET /-/addresses/{address}/messages", "what a phone receives, as an event stream of JSON messages", d.stream},
 		{"PUT /-/addresses/{address}/script", `{"steps": [{"error": "UNAVAILABLE", "retry_after": "1s", "latency": "200ms", "delay": "1s", "lose": false, "twice": false}], "repeat": false}: what the next sends meet, one step each`, d.putScript},
-		{"PUT /-/conditions", `{"latency", "jitter", "delay", "delay_jitter", "error_rate", "errors": [], "loss_rate", "outages": [{"from", "until", "error", "retry_after", "token"}], "quota": {"messages", "per"}}: what every send meets`, d.putConditions},
+		{"PUT /-/addresses/{address}/device", `{"doze": false, "demoted": false}: a phone that sleeps gets only what is of priority high; one that is demoted has none of that`, d.putDevice},
+		{"POST /-/addresses/{address}/maintenance", "gives a sleeping phone what waited; it sleeps on", func(w http.ResponseWriter, r *http.Request) {
+			d.Maintain(r.PathValue("address"))
+			w.WriteHeader(http.StatusNoContent)
+		}},
+		{"POST /-/addresses/{address}/shown", `{"id"}: that message led to something that the person saw, and does not count for a demotion`, d.postShown},
+		{"PUT /-/conditions", `{"latency", "jitter", "delay", "delay_jitter", "error_rate", "errors": [], "loss_rate", "outages": [{"from", "until", "error", "retry_after", "token"}], "quota": {"messages", "per"}, "device_quotas": [{"messages", "per"}], "doze", "demote_after"}: what every send meets`, d.putConditions},
 		{"GET /-/conditions", "the same, as it stands", func(w http.ResponseWriter, _ *http.Request) {
 			d.mu.Lock()
 			c := d.conditions
@@ -39,7 +45,7 @@ func (d *Double) control() {
 			d.RevokeTokens()
 			w.WriteHeader(http.StatusNoContent)
 		}},
-		{"POST /-/reset", "forgets history, scripts, stored messages and conditions", func(w http.ResponseWriter, _ *http.Request) {
+		{"POST /-/reset", "forgets history, scripts, stored messages, conditions and the state of phones", func(w http.ResponseWriter, _ *http.Request) {
 			d.Reset()
 			w.WriteHeader(http.StatusNoContent)
 		}},
@@ -97,6 +103,28 @@ func (d *Double) putScript(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func (d *Double) putDevice(w http.ResponseWriter, r *http.Request) {
+	var v Device
+	if !control.Read(w, r, &v) {
+		return
+	}
+	if err := d.SetDevice(r.PathValue("address"), v); err != nil {
+		control.Fail(w, http.StatusBadRequest, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (d *Double) postShown(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		ID string `json:"id"`
+	}
+	if control.Read(w, r, &in) {
+		d.Shown(r.PathValue("address"), in.ID)
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 func (d *Double) putConditions(w http.ResponseWriter, r *http.Request) {

@@ -25,6 +25,9 @@ type mailbox struct {
 	script Script
 	stored []storedMessage
 	subs   map[*subscriber]struct{}
+	device Device
+	unseen map[string]time.Time // messages of priority high that showed nothing yet, by id: when they came
+	quotas []bucket             // of the address, in the order of Conditions.DeviceQuotas
 }
 
 type storedMessage struct {
@@ -82,7 +85,7 @@ func (d *Double) Unregister(address string) {
 	if box == nil {
 		return
 	}
-	box.dead, box.stored, box.script = true, nil, Script{}
+	*box = mailbox{dead: true, subs: box.subs}
 	box.disconnect()
 }
 
@@ -105,16 +108,7 @@ func (d *Double) Subscribe(ctx context.Context, address string) (<-chan Message,
 	}
 	s := &subscriber{c: make(chan Message, subscriberRoom+len(box.stored))}
 	box.subs[s] = struct{}{}
-	now := d.o.Clock.Now()
-	for _, m := range box.stored {
-		if m.Expires.Before(now) {
-			m.record.Delivery = Expired
-			continue
-		}
-		s.c <- m.Message
-		m.record.Delivery, m.record.Delivered = Delivered, now
-	}
-	box.stored = nil
+	d.release(box, false)
 	d.log.signal()
 	context.AfterFunc(ctx, func() {
 		d.mu.Lock()
@@ -172,23 +166,39 @@ func (d *Double) hand(v verdict) {
 		v.record.Delivery = Expired
 		return
 	}
-	if len(box.subs) == 0 {
+	if v.message.High && d.demotes(box, now) {
+		v.message.High, v.message.Demoted, v.record.Demoted = false, true, true
+	}
+	sleeps := d.dozes(box) && !v.message.High
+	if len(box.subs) == 0 || sleeps {
 		d.store(box, v, now)
+		if sleeps && v.record.Delivery == Stored {
+			v.record.Delivery = Dozing
+		}
 		return
 	}
 	copies := 1
 	if v.step.Twice {
 		copies = 2
 	}
-	v.record.Delivery = Dropped
+	d.give(box, v.message, v.record, copies)
+}
+
+// give gives a message to the connected phones. The caller holds the lock.
+func (d *Double) give(box *mailbox, m Message, record *Record, copies int) {
+	now := d.o.Clock.Now()
+	record.Delivery = Dropped
 	for s := range box.subs {
 		for range copies {
 			select {
-			case s.c <- v.message:
-				v.record.Delivery, v.record.Delivered = Delivered, now
+			case s.c <- m:
+				record.Delivery, record.Delivered = Delivered, now
 			default: // the phone does not read: it loses this one
 			}
 		}
+	}
+	if record.Delivery == Delivered {
+		box.delivered(m, now)
 	}
 }
 

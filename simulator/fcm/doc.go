@@ -11,10 +11,13 @@
 //	  │ body a valid message? else 400, with the field or with FcmError
 //	  │ quota left? else 429 + Retry-After
 //	  │ address registered? else 404 UNREGISTERED
+//	  │ quota of the address left? else 429 + Retry-After
 //	  │ scripted step of the address, or the error rate's draw → that error
 //	  ▼
 //	accepted (200, name) ──▶ stored ──▶ delivered to every connected phone
-//	                            │ ttl over → expired        ttl 0 and no phone connected → expired
+//	                            │ phone sleeps (Doze), and the priority is not high → dozing, until it wakes or has a window of
+//	                            │     maintenance; high counts as normal once the phone is demoted, for high ones that showed nothing
+//	                            │ ttl over → expired        ttl 0 and no phone connected, or it sleeps → expired
 //	                            │ newer message, same collapse key → collapsed
 //	                            └ lost (on command) → never delivered, the sender does not learn it
 //
@@ -23,7 +26,9 @@
 // loopback interface.
 //
 // Known differences from the original: topics and conditions are checked and recorded but have no
-// subscribers; the size limit counts keys and values as sent, before the original's own framing.
+// subscribers; the size limit counts keys and values as sent, before the original's own framing; messages with a collapse key have no
+// limit of their own (the original takes bursts of 20 to a device); after how many unseen messages a phone is demoted the original
+// does not say, here [Conditions.DemoteAfter] does.
 //
 // Sources: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages,
 // https://firebase.google.com/docs/cloud-messaging/error-codes,

@@ -44,8 +44,7 @@ type Double struct {
 	rng        *rand.Rand
 	addresses  map[string]*mailbox
 	conditions Conditions
-	quotaFrom  time.Time
-	quotaUsed  int
+	quota      bucket // of the project
 	log        history
 	serial     uint64
 	forbidden  []string
@@ -214,6 +213,9 @@ func (d *Double) judge(r *http.Request, body []byte) verdict {
 		if box, v.refused = d.box(to); v.refused != nil {
 			return v
 		}
+		if v.refused = d.overDeviceQuota(box, now); v.refused != nil {
+			return v
+		}
 		v.step = box.script.next()
 	}
 	if v.step.Error == "" && d.rng.Float64() < d.conditions.ErrorRate {
@@ -262,20 +264,45 @@ func (d *Double) outage(now time.Time) (Outage, bool) {
 	return Outage{}, false
 }
 
-func (d *Double) overQuota(now time.Time) *refusal {
-	q := d.conditions.Quota
-	if q == nil {
-		return nil
-	}
-	end := d.quotaFrom.Add(time.Duration(q.Per))
+// bucket is what is used of a quota.
+type bucket struct {
+	from time.Time
+	used int
+}
+
+// take takes one message, or says how long until the bucket is full again.
+func (b *bucket) take(q Quota, now time.Time) (wait time.Duration, ok bool) {
+	end := b.from.Add(time.Duration(q.Per))
 	if !now.Before(end) {
-		d.quotaFrom, d.quotaUsed = now, 0
+		b.from, b.used = now, 0
 		end = now.Add(time.Duration(q.Per))
 	}
-	if d.quotaUsed >= q.Messages {
-		return &refusal{code: QuotaExceeded, retryAfter: end.Sub(now)}
+	if b.used >= q.Messages {
+		return end.Sub(now), false
 	}
-	d.quotaUsed++
+	b.used++
+	return 0, true
+}
+
+func (d *Double) overQuota(now time.Time) *refusal {
+	if d.conditions.Quota == nil {
+		return nil
+	}
+	if wait, ok := d.quota.take(*d.conditions.Quota, now); !ok {
+		return &refusal{code: QuotaExceeded, retryAfter: wait}
+	}
+	return nil
+}
+
+func (d *Double) overDeviceQuota(box *mailbox, now time.Time) *refusal {
+	if len(box.quotas) != len(d.conditions.DeviceQuotas) {
+		box.quotas = make([]bucket, len(d.conditions.DeviceQuotas))
+	}
+	for i, q := range d.conditions.DeviceQuotas {
+		if wait, ok := box.quotas[i].take(q, now); !ok {
+			return &refusal{code: QuotaExceeded, message: "The rate of messages to this device is too high.", retryAfter: wait}
+		}
+	}
 	return nil
 }
 

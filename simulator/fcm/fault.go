@@ -101,7 +101,10 @@ type Script struct {
 	Repeat bool   `json:"repeat,omitempty"`
 }
 
-const maxSteps = 1000
+const (
+	maxSteps        = 1000
+	maxDeviceQuotas = 4
+)
 
 func (s Script) validate() error {
 	if len(s.Steps) > maxSteps {
@@ -158,6 +161,21 @@ type Conditions struct {
 	LossRate    float64  `json:"loss_rate,omitempty"`  // share of accepted sends never delivered, 0 to 1
 	Outages     []Outage `json:"outages,omitempty"`
 	Quota       *Quota   `json:"quota,omitempty"`
+	// DeviceQuotas hold for each address, all of them at a time; none: no limit. See [OriginalQuotas].
+	DeviceQuotas []Quota `json:"device_quotas,omitempty"`
+	Doze         bool    `json:"doze,omitempty"` // every phone sleeps, as [Device.Doze] has it
+	// DemoteAfter is how many messages of priority high, within seven days, may lead to nothing that is seen, before those that follow
+	// count as normal; 0: as many as there are. The original does not say how many.
+	DemoteAfter int `json:"demote_after,omitempty"`
+}
+
+// OriginalQuotas are those that the original's documentation names: 600 000 messages a minute for a project, 240 a minute and 5000 an hour
+// for a device.
+func OriginalQuotas() Conditions {
+	return Conditions{
+		Quota:        &Quota{Messages: 600_000, Per: Duration(time.Minute)},
+		DeviceQuotas: []Quota{{Messages: 240, Per: Duration(time.Minute)}, {Messages: 5000, Per: Duration(time.Hour)}},
+	}
 }
 
 func (c Conditions) validate() error {
@@ -177,8 +195,17 @@ func (c Conditions) validate() error {
 			return fmt.Errorf("conditions: unknown error %q", o.Error)
 		}
 	}
-	if c.Quota != nil && (c.Quota.Messages < 1 || c.Quota.Per <= 0) {
-		return fmt.Errorf("conditions: a quota needs messages and a time")
+	quotas := c.DeviceQuotas
+	if c.Quota != nil {
+		quotas = append([]Quota{*c.Quota}, quotas...)
+	}
+	for _, q := range quotas {
+		if q.Messages < 1 || q.Per <= 0 {
+			return fmt.Errorf("conditions: a quota needs messages and a time")
+		}
+	}
+	if len(c.DeviceQuotas) > maxDeviceQuotas || c.DemoteAfter < 0 {
+		return fmt.Errorf("conditions: at most %d device quotas, and demote_after is not negative", maxDeviceQuotas)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ type Delivery string
 // The deliveries.
 const (
 	Stored    Delivery = "stored"    // waits for the phone to connect
+	Dozing    Delivery = "dozing"    // waits for the phone to wake
 	Delivered Delivery = "delivered" // given to at least one connected phone
 	Expired   Delivery = "expired"   // time to live over before the phone connected
 	Collapsed Delivery = "collapsed" // replaced by a newer one with its collapse key
@@ -33,7 +34,9 @@ type Record struct {
 	Name      string            `json:"name,omitempty"` // of an accepted message
 	DryRun    bool              `json:"validate_only,omitempty"`
 	Delivery  Delivery          `json:"delivery,omitempty"`
+	Demoted   bool              `json:"demoted,omitempty"` // priority high, taken as normal
 	Delivered time.Time         `json:"delivered,omitzero"`
+	Protocol  string            `json:"protocol"`          // "HTTP/1.1" or "HTTP/2.0"
 	Headers   map[string]string `json:"headers,omitempty"` // the SDK's marks
 	Request   json.RawMessage   `json:"request,omitempty"` // the body, if it was JSON
 	Leaks     []string          `json:"leaks,omitempty"`   // what of an accepted message must not be in a push: see package leak
@@ -102,7 +105,7 @@ func (h *history) list(f Filter) []Record {
 var sdkHeaders = [...]string{"X-Firebase-Client", "X-Goog-Api-Format-Version", "X-Goog-Api-Client", "User-Agent"}
 
 func (d *Double) newRecord(r *http.Request, now time.Time) *Record {
-	rec := &Record{Time: now, Headers: make(map[string]string, len(sdkHeaders))}
+	rec := &Record{Time: now, Protocol: r.Proto, Headers: make(map[string]string, len(sdkHeaders))}
 	for _, name := range sdkHeaders {
 		if value := r.Header.Get(name); value != "" {
 			rec.Headers[name] = value
@@ -192,19 +195,24 @@ func (d *Double) SetConditions(c Conditions) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.conditions = c
-	d.quotaFrom, d.quotaUsed = time.Time{}, 0
+	d.quota = bucket{}
+	for _, box := range d.addresses {
+		box.quotas = nil
+		d.release(box, false) // if phones do not doze any more
+	}
+	d.log.signal()
 	return nil
 }
 
-// Reset forgets history, scripts, stored messages and conditions. Addresses, connected phones and
+// Reset forgets history, scripts, stored messages, conditions and the state of phones. Addresses, connected phones and
 // bearer tokens stay.
 func (d *Double) Reset() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.conditions = Conditions{}
-	d.quotaFrom, d.quotaUsed = time.Time{}, 0
+	d.quota = bucket{}
 	for _, box := range d.addresses {
-		box.script, box.stored = Script{}, nil
+		box.script, box.stored, box.device, box.unseen, box.quotas = Script{}, nil, Device{}, nil, nil
 	}
 	d.log.clear()
 }

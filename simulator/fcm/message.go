@@ -28,7 +28,8 @@ type Message struct {
 	Data        map[string]string `json:"data,omitempty"`
 	Title       string            `json:"title,omitempty"`
 	Body        string            `json:"body,omitempty"`
-	High        bool              `json:"high"` // priority high: rings a sleeping phone at once
+	High        bool              `json:"high"`              // priority high: rings a sleeping phone at once
+	Demoted     bool              `json:"demoted,omitempty"` // it was sent with priority high, and counts as normal: High is false
 	CollapseKey string            `json:"collapse_key,omitempty"`
 	Sent        time.Time         `json:"sent"`
 	Expires     time.Time         `json:"expires"` // equal to Sent: now or never

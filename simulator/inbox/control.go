@@ -13,6 +13,7 @@ import (
 //	GET    /-/history                   {"records": […]}, oldest first
 //	POST   /-/faults                    {"faults": […]}: what the next sends meet, one each
 //	PUT    /-/fault                     what every other send meets; {} for success
+//	PUT    /-/addresses/{address}/fault what every send to an address meets; {} for success
 //	POST   /-/forbidden                 {"texts": […]}: what must not be in a message
 //	DELETE /-/addresses/{address}       makes it dead
 //	GET    /-/addresses/{address}/messages   what a phone gets, as an event stream
@@ -37,6 +38,17 @@ func (b *Box) Control(mux *http.ServeMux) {
 			} else {
 				b.FailAlways(&in)
 			}
+			w.WriteHeader(http.StatusNoContent)
+		}
+	})
+	handle("PUT /-/addresses/{address}/fault", func(w http.ResponseWriter, r *http.Request) {
+		var in Fault
+		if control.Read(w, r, &in) {
+			fault := &in
+			if in == (Fault{}) {
+				fault = nil
+			}
+			b.FailAddress(r.PathValue("address"), fault)
 			w.WriteHeader(http.StatusNoContent)
 		}
 	})

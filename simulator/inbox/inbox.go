@@ -57,6 +57,8 @@ type Box struct {
 
 type address struct {
 	dead   bool
+	fault  *Fault // what every send to it meets
+	died   time.Time
 	stored []stored
 	phones map[chan fcm.Message]struct{}
 }
@@ -85,7 +87,7 @@ func (b *Box) Open(name string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if a := b.addresses[name]; a != nil {
-		a.dead = false
+		a.dead, a.died = false, time.Time{}
 		return nil
 	}
 	if len(b.addresses) >= maxAddresses {
@@ -100,7 +102,7 @@ func (b *Box) Unregister(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if a := b.addresses[name]; a != nil {
-		a.dead, a.stored = true, nil
+		a.dead, a.stored, a.died = true, nil, b.clock.Now()
 		for phone := range a.phones {
 			close(phone)
 		}
@@ -114,6 +116,16 @@ func (b *Box) Known(name string) (known, dead bool) {
 	defer b.mu.Unlock()
 	a := b.addresses[name]
 	return a != nil && !a.dead, a != nil && a.dead
+}
+
+// Died is when an address was made dead; the zero time where it was not.
+func (b *Box) Died(name string) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a := b.addresses[name]; a != nil {
+		return a.died
+	}
+	return time.Time{}
 }
 
 // Subscribe connects a phone: what is stored comes first. The channel closes with ctx or when the address dies. A phone that
@@ -161,10 +173,22 @@ func (b *Box) FailAlways(f *Fault) {
 	b.always = f
 }
 
-// Next takes the fault of a send; nil for success.
-func (b *Box) Next() *Fault {
+// FailAddress has every send to an address meet a fault; nil ends that.
+func (b *Box) FailAddress(name string, f *Fault) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if a := b.addresses[name]; a != nil {
+		a.fault = f
+	}
+}
+
+// Next takes the fault of a send to an address; nil for success. The address's own comes first.
+func (b *Box) Next(name string) *Fault {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a := b.addresses[name]; a != nil && a.fault != nil {
+		return a.fault
+	}
 	if len(b.faults) > 0 {
 		f := b.faults[0]
 		b.faults = b.faults[1:]
@@ -262,6 +286,6 @@ func (b *Box) Reset() {
 	defer b.mu.Unlock()
 	b.faults, b.always, b.records = nil, nil, nil
 	for _, a := range b.addresses {
-		a.stored = nil
+		a.stored, a.fault = nil, nil
 	}
 }

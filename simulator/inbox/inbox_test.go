@@ -88,11 +88,18 @@ func TestDelivery(t *testing.T) {
 	}
 	b.FailAlways(&Fault{Status: 503})
 	b.Fail(Fault{Status: 429})
-	if first, second := b.Next(), b.Next(); first.Status != 429 || second.Status != 503 {
+	if first, second := b.Next("phone"), b.Next("phone"); first.Status != 429 || second.Status != 503 {
 		t.Errorf("faults %v, %v", first, second)
 	}
+	if err := b.Open("other"); err != nil {
+		t.Fatal(err)
+	}
+	b.FailAddress("other", &Fault{Status: 410})
+	if own, others := b.Next("other"), b.Next("phone"); own.Status != 410 || others.Status != 503 {
+		t.Errorf("faults by address: %v, %v", own, others)
+	}
 	b.Reset()
-	if b.Next() != nil || len(b.History()) != 0 {
+	if b.Next("other") != nil || len(b.History()) != 0 {
 		t.Error("a reset leaves faults or history")
 	}
 }

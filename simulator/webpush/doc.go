@@ -11,6 +11,9 @@
 //	  ▼
 //	201, and decrypted: what cannot be is taken as well, as by the original, and its record says so
 //
+// With Options.Channel unifiedpush it is the server behind a UnifiedPush distributor: the same, and each endpoint says so by
+// GET, {"unifiedpush":{"version":1}}; a message has one byte at least.
+//
 // A subscription is made in process (Double.Subscribe…), or by POST /-/subscriptions {"application_server_key": "…"}, which
 // answers with what a browser's pushManager.subscribe gives. GET /-/ lists the controls.
 package webpush

@@ -39,6 +39,7 @@ const (
 type Options struct {
 	Base    string           // at which this handler is reached, "http://127.0.0.1:9199"; SetBase says it later
 	Channel wire.PushChannel // how phones name it; default webpush
+	NeedKey bool             // make no subscription without an application server key, as some services
 	Clock   clock.Clock      // default the wall clock
 	History int              // sends remembered; default 2000
 }
@@ -71,10 +72,15 @@ func New(o Options) *Double {
 	}
 	d := &Double{Box: inbox.New(o.Clock, o.History), o: o, mux: http.NewServeMux(), base: strings.TrimSuffix(o.Base, "/"), subs: map[string]*subscription{}}
 	d.mux.HandleFunc("POST /push/{id}", d.push)
+	if o.Channel == wire.ChannelUnifiedPush {
+		d.mux.HandleFunc("GET /push/{id}", func(w http.ResponseWriter, _ *http.Request) {
+			control.Write(w, http.StatusOK, map[string]any{"unifiedpush": map[string]int{"version": 1}})
+		})
+	}
 	d.mux.Handle("POST /-/subscriptions", http.NewCrossOriginProtection().Handler(http.HandlerFunc(d.postSubscription)))
 	d.mux.HandleFunc("GET /-/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "A double of a Web Push service (RFC 8030, 8291, 8292).\n\nPOST   /-/subscriptions {\"application_server_key\"}\n"+
-			"GET    /-/history\nPOST   /-/faults {\"faults\": [{\"status\", \"retry_after\", \"hang\", \"reset\", \"lose\"}]}\nPUT    /-/fault {}\n"+
+			"GET    /-/history\nPUT    /-/addresses/{id}/fault {}\nPOST   /-/faults {\"faults\": [{\"status\", \"retry_after\", \"hang\", \"reset\", \"lose\"}]}\nPUT    /-/fault {}\n"+
 			"POST   /-/forbidden {\"texts\": []}\nDELETE /-/addresses/{id}\nGET    /-/addresses/{id}/messages\nPOST   /-/reset\n")
 	})
 	d.Control(d.mux)
@@ -98,9 +104,14 @@ func (d *Double) Bind(key func() string) {
 	d.key = key
 }
 
+var errNeedKey = errors.New("webpush double: the application server key is missing")
+
 // NewSubscription makes what a browser gets from pushManager.subscribe; messages are then taken by that key alone, or with
 // "" by any.
 func (d *Double) NewSubscription(applicationServerKey string) (wire.Subscription, error) {
+	if applicationServerKey == "" && d.o.NeedKey {
+		return wire.Subscription{}, errNeedKey
+	}
 	private, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
 		return wire.Subscription{}, fmt.Errorf("make subscription: %w", err)
@@ -140,6 +151,10 @@ func (d *Double) postSubscription(w http.ResponseWriter, r *http.Request) {
 	}
 	d.mu.Unlock()
 	s, err := d.NewSubscription(in.Key)
+	if errors.Is(err, errNeedKey) {
+		control.Fail(w, http.StatusBadRequest, err)
+		return
+	}
 	if err != nil {
 		control.Fail(w, http.StatusInternalServerError, err)
 		return
@@ -204,7 +219,7 @@ func (d *Double) push(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, reason) //nolint:gosec // G705: our own fixed words
 	}
-	fault := d.Next()
+	fault := d.Next(id)
 	if fault != nil && (fault.Hang || fault.Reset) {
 		d.Note(record)
 	}
@@ -266,6 +281,9 @@ func (d *Double) judge(r *http.Request, s *subscription, base string, body []byt
 	}
 	if len(body) > maxBody {
 		return http.StatusRequestEntityTooLarge, "more than 4096 bytes"
+	}
+	if len(body) == 0 && d.o.Channel == wire.ChannelUnifiedPush {
+		return http.StatusBadRequest, "a UnifiedPush message has 1 byte at least"
 	}
 	if s == nil {
 		return http.StatusNotFound, "no such subscription"

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -145,5 +146,75 @@ func TestSubscription(t *testing.T) {
 	}
 	if k := d.PushKey(address); k.Channel != wire.ChannelWebPush || len(k.Validate()) > 0 {
 		t.Errorf("told as %+v: %v", k, k.Validate())
+	}
+}
+
+// The server behind a UnifiedPush distributor says by GET what it is, may want a key, and takes no empty message.
+func TestUnifiedPush(t *testing.T) {
+	t.Parallel()
+	d := New(Options{Channel: wire.ChannelUnifiedPush, NeedKey: true})
+	server := httptest.NewServer(d)
+	defer server.Close()
+	for key, status := range map[string]int{"": http.StatusBadRequest, "k": http.StatusCreated} {
+		res, err := http.Post(server.URL+"/-/subscriptions", "application/json", strings.NewReader(`{"application_server_key": "`+key+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != status {
+			t.Errorf("an app that brings the key %q: %d", key, res.StatusCode)
+		}
+	}
+	me := newSender(t)
+	s, err := d.NewSubscription(me.public)
+	if err != nil || len(s.Endpoint) > wire.MaxEndpoint {
+		t.Fatalf("%+v %v", s, err)
+	}
+	res, err := http.Get(s.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found struct{ UnifiedPush struct{ Version int } }
+	err = json.NewDecoder(res.Body).Decode(&found)
+	res.Body.Close()
+	if err != nil || found.UnifiedPush.Version != 1 {
+		t.Errorf("%+v %v", found, err)
+	}
+	post := func(body string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Endpoint, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", me.header(map[string]any{"aud": server.URL, "exp": time.Now().Add(time.Hour).Unix()}))
+		r.Header.Set("TTL", "60")
+		r.Header.Set("Content-Encoding", "aes128gcm")
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	if none, some := post(""), post("x"); none != http.StatusBadRequest || some != http.StatusCreated {
+		t.Errorf("no byte: %d, one: %d", none, some)
+	}
+	d.Unregister(ID(s))
+	if gone := post("x"); gone != http.StatusGone {
+		t.Errorf("an app that is gone: %d", gone)
+	}
+	if got := d.PushKey(`{"endpoint":"` + s.Endpoint + `"}`); got.Channel != wire.ChannelUnifiedPush {
+		t.Errorf("told as %+v", got)
+	}
+	// A service for browsers has nothing to say by GET.
+	other := New(Options{})
+	plain := httptest.NewServer(other)
+	defer plain.Close()
+	if res, err = http.Get(plain.URL + "/push/x"); err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("a browser's endpoint by GET: %d", res.StatusCode)
 	}
 }
