@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -247,9 +248,28 @@ func TestLongRunIsBoundedAndWhole(t *testing.T) {
 	}
 }
 
+// A joined point has the logins of both, each as often as it came.
+func TestJoinedPointsKeepTheirCounts(t *testing.T) {
+	t.Parallel()
+	c := report.New()
+	for i := range 100 {
+		at, took := event.Millis(0), milli(10)
+		if i >= 90 {
+			at, took = second, milli(1000)
+		}
+		c.Take(event.Event{At: at, Kind: event.LoginEnded, Login: i + 1, Took: took, Outcome: "approved"})
+	}
+	c.Take(event.Event{At: 700 * second, Kind: event.LoginDue, Login: 101})
+	s := c.Summary()
+	if p := s.Series.Points[0]; s.Series.Width != 2*second || p.Ended["approved"] != 100 || p.P50 > 10.2 || p.P95 < 990 {
+		t.Errorf("width %v, %+v", time.Duration(s.Series.Width), p)
+	}
+}
+
 func TestHostileNamesAreBounded(t *testing.T) {
 	t.Parallel()
 	c := report.New()
+	c.Take(event.Event{Kind: event.LoginDue, Login: 5001})
 	for i := range 5000 {
 		name := fmt.Sprint("name-", i)
 		c.Take(event.Event{Kind: event.BrowserStep, Name: name, Took: 1})
@@ -263,7 +283,11 @@ func TestHostileNamesAreBounded(t *testing.T) {
 			c.Take(event.Event{Kind: event.BrowserStep, Login: 5001, Name: "wait"})
 		}
 	}
+	c.Take(event.Event{Kind: event.LoginEnded, Login: 5001, Took: second, Outcome: "name-1"})
 	s := c.Summary()
+	if l := s.Slowest[0]; l.Login != 5001 || len(l.Steps) != 64 || l.Left != 500_000-64 {
+		t.Errorf("login %d has %d steps and %d left out", l.Login, len(l.Steps), l.Left)
+	}
 	if len(s.Metrics) > 70 || len(s.Errors) > 100 || len(s.Counts.Outcomes) > 33 || len(s.Marks) > 200 || len(s.Checks) > 500 || s.Lost == 0 {
 		t.Errorf("%d metrics, %d errors, %d outcomes, %d marks, %d checks, %d lost", len(s.Metrics), len(s.Errors), len(s.Counts.Outcomes), len(s.Marks), len(s.Checks), s.Lost)
 	}
@@ -271,7 +295,7 @@ func TestHostileNamesAreBounded(t *testing.T) {
 	for _, count := range s.Counts.Outcomes {
 		n += count
 	}
-	if n != 5000 {
+	if n != 5001 {
 		t.Errorf("%d outcomes are counted", n)
 	}
 }
@@ -494,4 +518,24 @@ func TestFullDisk(t *testing.T) {
 	if again, err := report.Read(f); err != nil || again.Counts.Ended != 2 {
 		t.Errorf("%+v (%v)", again.Counts, err)
 	}
+}
+
+// BenchmarkTake measures what the events of a login cost a run, and what so many logins leave in memory: a million, with
+// -benchtime 1000000x.
+func BenchmarkTake(b *testing.B) {
+	c := report.New()
+	one := login(1, 0, 0, second, "approved", "")
+	n := 0
+	for b.Loop() {
+		n++
+		for _, e := range one {
+			e.Login, e.At = n, e.At+event.Millis(n)*second/100
+			c.Take(e)
+		}
+	}
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "MiB-kept")
+	runtime.KeepAlive(c)
 }
