@@ -225,6 +225,9 @@ func (f *driveFlags) one(e *env, s scenario.Scenario, push engine.Push, command 
 		Scenario: s, Seed: s.Seed, Token: f.Token, Push: push, Program: f.Program, Dir: f.Dir, Sink: append(sinks, hub), Meter: collector,
 		Prefix: f.Prefix, Keep: f.Keep, Control: &control, Version: version(), Command: command(s.Seed),
 	})
+	if failed != nil {
+		cancel() // it may have failed before it could tell of its end
+	}
 	watched()
 	summary := collector.Summary()
 	files := f.Files

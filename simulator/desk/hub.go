@@ -92,7 +92,7 @@ func (f *feed) add(l Line) {
 
 // newest are the lines, the newest first.
 func (f *feed) newest() []Line {
-	out := slices.Clone(f.lines)
+	out := append([]Line{}, f.lines...)
 	slices.Reverse(out)
 	return out
 }

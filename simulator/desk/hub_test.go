@@ -182,6 +182,19 @@ func TestGridPages(t *testing.T) {
 	}
 }
 
+// What there is none of is an empty list to a page, from before the run on.
+func TestSnapshotHasNoNull(t *testing.T) {
+	t.Parallel()
+	s := newStage()
+	for _, events := range [][]event.Event{nil, started(0, 0), started(2, 5)} {
+		s.tell(events...)
+		text, err := json.Marshal([]any{s.now(), s.Grid(1, 10)})
+		if err != nil || strings.Contains(string(text), "null") {
+			t.Errorf("%s (%v)", text, err)
+		}
+	}
+}
+
 func TestTimeLeft(t *testing.T) {
 	t.Parallel()
 	lasting := started(1, 0)

@@ -119,8 +119,9 @@ func (h *Hub) snapshot() Snapshot {
 		Run: h.header, Phase: h.phase, Ended: h.ended, At: h.at, Progress: -1, Left: -1, Counts: h.counts,
 		Outcomes: maps.Clone(h.outcomes), Phones: Phones{All: h.header.Phones}, Percentiles: map[string]float64{},
 		Gauges: maps.Clone(h.gauges), Faults: append([]Fault{}, h.faults...), Pending: []Pending{},
-		Pushes: h.pushes.newest(), Errors: h.errors.newest(), Taken: slices.Sorted(maps.Keys(h.taken)),
+		Pushes: h.pushes.newest(), Errors: h.errors.newest(), Taken: slices.AppendSeq([]int{}, maps.Keys(h.taken)), Spark: []Spark{},
 	}
+	slices.Sort(s.Taken)
 	s.Counts.Flying = len(h.flying)
 	for _, p := range h.phones {
 		switch p {
