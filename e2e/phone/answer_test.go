@@ -58,7 +58,12 @@ var _ = Describe("The phone answers", Label("phone"), func() {
 			wrong = "111111"
 		}
 		Eventually(count(a.phone, ".key-button")).ShouldNot(BeZero())
-		Expect(a.phone.Keys(wrong)).To(Succeed())
+		Expect(a.phone.Keys(wrong[1:])).To(Succeed())
+		Consistently(func() (string, error) {
+			return chromium.Value[string](a.phone, "getComputedStyle(document.querySelector('.answer .button.primary')).visibility")
+		}, "800ms").Should(Equal("hidden"), "what is not whole is not approved, after the first moment either")
+		Expect(chromium.Value[float64](a.phone, "document.querySelector('.no').getBoundingClientRect().bottom")).To(BeNumerically("<=", chromium.Phone.Height), "Deny is on the screen")
+		Expect(a.phone.Keys(wrong[:1])).To(Succeed())
 		a.answer("Approve")
 		Eventually(a.phone.Text).Should(ContainSubstring("2 tries are left"))
 		scene.NoOverflow(a.phone)

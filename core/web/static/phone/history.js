@@ -22,6 +22,6 @@ function row({ at, name, outcome, context, lines }) {
   const where = [context.browser, context.os].filter(Boolean).join(" on ");
   return h("li", { class: "row" }, icon(sign), h("div", { class: "what" },
     h("strong", { text: lines?.[0].value || context.application || context.host || name }),
-    h("small", { text: `${text} · ${new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}` }),
+    h("small", { text: `${text} · ${new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }).replace(/\s/g, "\u00a0")}` }),
     h("small", { text: [lines?.find((l) => l.label === "Amount")?.value, where, context.ip, name].filter(Boolean).join(" · ") })));
 }
