@@ -43,6 +43,19 @@ func (f scenarioFlags) read() ([]scenario.Scenario, error) {
 	return list, nil
 }
 
+// shown is the scenario's path as it is shortest from here.
+func (f scenarioFlags) shown() string {
+	here, err := os.Getwd()
+	if err != nil {
+		return f.Scenario
+	}
+	short, err := filepath.Rel(here, f.Scenario)
+	if err != nil || strings.HasPrefix(short, "..") {
+		return f.Scenario
+	}
+	return short
+}
+
 // sets are the flags that set variables, for a command that repeats the run.
 func (f scenarioFlags) sets() string {
 	var b strings.Builder
@@ -103,7 +116,7 @@ func (c *runCmd) Run(e *env) error {
 			return &exitError{report.ExitScenario, err}
 		}
 	}
-	command := "simulator run " + c.Scenario + c.sets()
+	command := "simulator run " + c.shown() + c.sets()
 	if c.Clock != "" {
 		command += " --clock " + c.Clock
 	}
@@ -496,6 +509,6 @@ func (c *soakCmd) Run(e *env) error {
 		}
 	}
 	return c.drive(e, cases, func(seed uint64) string {
-		return fmt.Sprintf("simulator soak %s%s --for %s --seed %d", c.Scenario, c.sets(), c.For, seed)
+		return fmt.Sprintf("simulator soak %s%s --for %s --seed %d", c.shown(), c.sets(), c.For, seed)
 	})
 }

@@ -100,6 +100,7 @@ func (r *run) losePhones(nth int, a scenario.Act) string {
 		}
 		p.lost.Store(true)
 		p.phone.Disconnect()
+		r.take(event.Event{At: r.at(r.clock.Now()), Kind: event.PhoneStep, Phone: p.number, Name: event.StepOffline})
 		lost++
 	}
 	return fmt.Sprintf("%d of %s", lost, a.Group)

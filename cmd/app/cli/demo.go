@@ -105,18 +105,28 @@ func (d *demoCmd) show(e *env, stage *demo.Stage) error {
 	if err != nil {
 		return fmt.Errorf("read the phone's address: %w", err)
 	}
-	hand := &http.Server{Handler: page.New(p, page.Options{Name: "Ada's phone", Login: stage.Base() + "/"}), ReadHeaderTimeout: 10 * time.Second}
+	visit, leave := context.WithCancel(e.ctx)
+	desk, wait := stage.Desk(visit)
+	defer func() {
+		leave()
+		_ = wait() // they leave a server that goes as well
+	}()
+	pages := http.NewServeMux()
+	pages.Handle("/", desk)
+	pages.Handle("/ada/", http.StripPrefix("/ada", page.New(p, page.Options{Name: "Ada's phone", Login: stage.Base() + "/"})))
+	hand := &http.Server{Handler: pages, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = hand.Serve(listener) }() // ends with Close
 	defer func() { _ = hand.Close() }()
 	_, _ = fmt.Fprintf(e.out, `
   Log in      %s/
   as          %s
   password    %s
-  the phone   http://localhost:%s/   (open it beside the login page)
+  the phone   http://localhost:%s/ada/   (open it beside the login page)
+  the desk    http://localhost:%s/   (her colleagues' phones at work: pause, step, take one over)
 
 The page shows a number; tap it on the phone. Then try another number, or "No, it was not me".
 Ctrl-C stops everything.
-`, stage.Base(), stage.User, stage.Password, port)
+`, stage.Base(), stage.User, stage.Password, port, port)
 	select {
 	case <-e.ctx.Done():
 		return nil

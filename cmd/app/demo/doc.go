@@ -6,5 +6,7 @@
 //
 //	scripted browser ─▶ server ─▶ FCM double ─▶ phone (page) ─▶ server
 //
+// Beside it some colleagues' phones are at work, which the simulator's desk shows: Stage.Desk.
+//
 // Stage.Once plays it without a person: enrol, approve, deny, wrong number, no answer, each with a timeline.
 package demo
