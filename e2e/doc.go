@@ -7,6 +7,7 @@
 //	login           the suite of the main job, label main-job: a phone approves a login
 //	phone           the suite of the phone as a page, label phone: a phone's browser is the authenticator
 //	authenticators  the suite of the second factors, label authenticators: each is set up and signs in
+//	desk            the suite of the simulator's own pages, label desk: a run is watched and steered, and its report read
 //
 // Run all with `go run ./cmd/dev e2e`, or one suite by its label:
 //

@@ -60,7 +60,8 @@ var (
 
 	// instants are steps of the phone that take no time, or whose time is another metric.
 	instants = []string{
-		phone.StepReceived, phone.StepRang, phone.StepDecided, phone.StepDuplicate, phone.StepNothing, phone.StepIgnored,
+		phone.StepReceived, phone.StepMissed, phone.StepHungUp, phone.StepRang, phone.StepDecided, phone.StepDuplicate, phone.StepNothing,
+		phone.StepIgnored,
 		event.StepOffline, event.StepOnline,
 	}
 )
