@@ -50,7 +50,10 @@ func (r *Report) Count(o verdict.Outcome) int {
 	return n
 }
 
-// Text writes the report for a person, in lines of at most width columns, 40 at the least; 0 is a width that is not known.
+// minTable is the width from which the table names the requirements.
+const minTable = 60
+
+// Text writes the report for a person: each attack, and a table of all, in lines of at most width columns, 40 at the least; 0 is a width that is not known.
 func (r *Report) Text(w io.Writer, width int) error {
 	p := verdict.NewPage(width)
 	p.Paragraph("", "", fmt.Sprintf("Attacks on %s, seed %d", r.Server, r.Seed))
@@ -70,6 +73,14 @@ func (r *Report) Text(w io.Writer, width int) error {
 				}
 			}
 		}
+	}
+	p.Line("")
+	for _, one := range r.Results {
+		line := fmt.Sprintf("%-22s  %-14s", one.Name, one.Outcome)
+		if p.Width() > minTable {
+			line += "  " + strings.Join(one.Proves, " ")
+		}
+		p.Line(strings.TrimRight(line, " "))
 	}
 	p.Line("")
 	p.Paragraph("", "", fmt.Sprintf("%d held, %d broken, %d not applicable, %d failed; %d tries in %s.",

@@ -3,6 +3,7 @@ package attack
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 
 	"countersign/simulator/verdict"
@@ -23,7 +24,7 @@ type trial struct {
 func (t *trial) expect(held bool, tried, got string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.probes = append(t.probes, verdict.Probe{Tried: tried, Got: fmt.Sprintf(got, args...), Held: held})
+	t.probes = append(t.probes, verdict.Probe{Tried: tried, Got: strings.TrimSpace(fmt.Sprintf(got, args...)), Held: held})
 }
 
 // refused notes a request that the server has to refuse: by a status from 400 to 499.
