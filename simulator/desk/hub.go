@@ -52,7 +52,7 @@ type Hub struct {
 	ended    string
 	at       event.Millis // of the run
 	phones   []PhoneState // by number - 1
-	last     []uint8      // the outcome that each phone had last, +1 in names; 0: none
+	last     []byte       // the outcome that each phone had last: its letter
 	names    []string     // outcomes
 	outcomes map[string]int
 	counts   Counts
@@ -193,7 +193,7 @@ func (h *Hub) set(number int, s PhoneState) {
 		return
 	}
 	for len(h.phones) < number {
-		h.phones, h.last = append(h.phones, Absent), append(h.last, 0)
+		h.phones, h.last = append(h.phones, Absent), append(h.last, letters[0])
 	}
 	h.phones[number-1] = s
 }
@@ -248,7 +248,7 @@ func (h *Hub) end(e event.Event) {
 		if s := h.phones[number-1]; s == Ringing || s == Answering {
 			h.phones[number-1] = Idle
 		}
-		h.last[number-1] = h.name(e.Outcome)
+		h.last[number-1] = h.letter(e.Outcome)
 	}
 	if _, known := h.outcomes[e.Outcome]; known || len(h.outcomes) < maxNames {
 		h.outcomes[e.Outcome]++
@@ -260,17 +260,20 @@ func (h *Hub) end(e event.Event) {
 	}
 }
 
-// name is the number of an outcome's name, from 1; 0 where there are too many.
-func (h *Hub) name(outcome string) uint8 {
+// letters stand for outcomes: the first for none, the others for those in names, in their order.
+const letters = "@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`"
+
+// letter is an outcome's; that of none where there are too many.
+func (h *Hub) letter(outcome string) byte {
 	i := slices.Index(h.names, outcome)
 	if i < 0 {
-		if len(h.names) == maxNames {
-			return 0
+		if len(h.names) == len(letters)-1 {
+			return letters[0]
 		}
 		h.names = append(h.names, outcome)
 		i = len(h.names) - 1
 	}
-	return uint8(i + 1)
+	return letters[i+1]
 }
 
 func (h *Hub) trouble(e event.Event, who, step string) {

@@ -234,9 +234,12 @@ func (h *Hub) Grid(from, count int) Grid {
 	defer h.mu.Unlock()
 	from = min(max(from, 1), max(len(h.phones), 1))
 	until := min(from-1+min(max(count, 1), maxPage), len(h.phones))
-	states, last := make([]byte, 0, until), make([]byte, 0, until)
-	for i := from - 1; i < until; i++ {
-		states, last = append(states, byte(h.phones[i])), append(last, '@'+h.last[i])
+	var states []byte
+	for _, s := range h.phones[from-1 : until] {
+		states = append(states, byte(s))
 	}
-	return Grid{From: from, All: max(len(h.phones), h.header.Phones), States: string(states), Last: string(last), Names: append([]string{}, h.names...)}
+	return Grid{
+		From: from, All: max(len(h.phones), h.header.Phones), States: string(states), Last: string(h.last[from-1 : until]),
+		Names: append([]string{}, h.names...),
+	}
 }
