@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"testing/fstest"
 
+	"github.com/chromedp/chromedp/kb"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
@@ -112,7 +113,8 @@ var _ = Describe("A run", Label("desk"), func() {
 			Eventually(func() int { return r.hub.Snapshot().Counts.Flying }).Should(BeZero())
 
 			By("taking a phone over")
-			Expect(chromium.Value[any](tab, "document.querySelectorAll('.p')[1].click()")).Error().NotTo(HaveOccurred())
+			Expect(chromium.Value[any](tab, "document.querySelector('.p[tabindex=\"0\"]').focus()")).Error().NotTo(HaveOccurred())
+			Expect(tab.Keys(kb.End + kb.ArrowLeft + kb.Enter)).To(Succeed())
 			Eventually(text(tab, page, "#held-title")).Should(Equal("Phone 2, taken over"))
 			Eventually(text(tab, held, "#name")).Should(Equal("Phone 2"))
 			scene.NoOverflow(tab)

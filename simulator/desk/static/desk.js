@@ -135,13 +135,15 @@ function drawLists() {
 function drawFleet() {
   const g = state.grid;
   while (cells.length < g.states.length) {
-    const cell = element('button', { type: 'button', className: 'p' });
     const place = cells.length;
+    const cell = element('button', { type: 'button', className: 'p', tabIndex: place ? -1 : 0 });
+    cell.onfocus = () => cells.forEach((c) => { c.tabIndex = c === cell ? 0 : -1; });
     cell.onclick = () => take(state.grid.from + place, cell);
     cells.push(cell);
     $('fleet').append(cell);
   }
   while (cells.length > g.states.length) cells.pop().remove();
+  if (cells.length && !cells.some((c) => c.tabIndex === 0)) cells[0].tabIndex = 0;
   const taken = new Set(state.taken || []);
   cells.forEach((cell, i) => {
     const s = g.states[i];
@@ -162,6 +164,16 @@ function drawFleet() {
   $('before').disabled = g.from <= 1;
   $('after').disabled = g.from + pageSize > g.all;
 }
+
+// The fleet is one stop of the Tab key; within it the arrows go from phone to phone.
+$('fleet').onkeydown = (event) => {
+  const at = cells.indexOf(document.activeElement);
+  const row = cells.filter((c) => c.offsetTop === cells[0].offsetTop).length;
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + row, ArrowUp: at - row, Home: 0, End: cells.length - 1 }[event.key];
+  if (at < 0 || to === undefined || !cells[to]) return;
+  event.preventDefault();
+  cells[to].focus();
+};
 
 // The panel of phones that were taken over.
 
