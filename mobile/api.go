@@ -150,7 +150,7 @@ func (s *Service) enrol(ctx context.Context, r *api.Request, in wire.Enrollment)
 		if keys == nil {
 			return s.admit(ctx, tx, &e, reply.Token)
 		}
-		if err := keys.keep(ctx, tx, device, nil); err != nil {
+		if err := keys.keep(ctx, tx, device, found, nil); err != nil {
 			return err
 		}
 		if err := found.keep(ctx, tx, device); err != nil {

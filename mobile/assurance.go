@@ -124,17 +124,21 @@ func (a Accepted) least() string {
 
 // claims are what a login may say of its phone, for the event, the session and tokens. This is the only place that makes them.
 //
-// amr has values of RFC 8176: "user", somebody was there; "mca", they carried something between two channels; "swk", a key
-// signed, of which nobody has proved that hardware holds it; "mfa", that key was released by a fingerprint, a face or a
+// amr has values of RFC 8176: "user", somebody was there; "mca", they carried something between two channels; "hwk", a key signed of
+// which the phone's maker has proved that hardware holds it, and "swk" where that is not proved; "mfa", that key was released by a fingerprint, a face or a
 // code, and by nothing less. acr is the level. An approval by phone can be relayed by a page in the middle, so that neither
 // ever says "phr" or "phrh".
-func claims(m wire.Mode, signed string) map[string]any {
+func claims(m wire.Mode, signed string, hardware bool) map[string]any {
 	level := reached(m, signed)
 	amr := []string{"user"}
 	if level != AssureAny {
 		amr = append(amr, "mca")
 	}
-	if AcceptSigned.suffices(signed) {
+	switch {
+	case !AcceptSigned.suffices(signed):
+	case hardware:
+		amr = append(amr, "hwk")
+	default:
 		amr = append(amr, "swk")
 	}
 	if signed == string(wire.UseVerification) {

@@ -33,6 +33,11 @@ type Evidence struct {
 // findings are what was found of a phone's keys, each attested one for itself.
 type findings []attestation.Finding
 
+// inHardware tells whether the key of a use is proved to be in hardware.
+func (f findings) inHardware(use wire.Use) bool {
+	return slices.ContainsFunc(f, func(one attestation.Finding) bool { return one.Key == string(use) && one.InHardware() })
+}
+
 func (f findings) keep(ctx context.Context, tx pgx.Tx, device uuid.UUID) error {
 	if len(f) == 0 {
 		return nil

@@ -4,15 +4,18 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 
+	"countersign/flows"
 	"countersign/mobile/attestation"
 	"countersign/mobile/wire"
 	"countersign/simulator/maker"
@@ -105,6 +108,84 @@ func TestStageDemandsHardware(t *testing.T) {
 	}
 	if level := value[string](b, `SELECT context->'attestation'->0->>'security_level' FROM events WHERE action = 'custom_mobile_enrolment_called_in'`); level != "tee" {
 		t.Errorf("the event says %s", level)
+	}
+}
+
+// T12, G8: a login claims a key in hardware where that is proved of the key that signed, and a key in software in every other case.
+func TestLoginClaimsHardware(t *testing.T) {
+	t.Parallel()
+	l := setupLogins(t)
+	m := l.makers()
+	if err := l.service.RefreshRevoked(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stage := l.stage(Settings{Mode: wire.NumberMatching3, Accepted: AcceptSigned, Attestation: attestation.Recorded, AppleApps: []string{maker.AppID}})
+	first := func(fault maker.Fault) func(*hand, *wire.EnrollmentKeys) {
+		return func(h *hand, keys *wire.EnrollmentKeys) {
+			keys.Attestation = chainOf(t, m, fault, h, h.signer.Key, false)
+		}
+	}
+	for name, x := range map[string]struct {
+		verifies bool
+		edit     func(*hand, *wire.EnrollmentKeys)
+		before   func(h *hand) *hand // the login
+		claims   string
+	}{
+		"good":      {false, first(maker.Good), nil, "hwk"},
+		"strongbox": {false, first(maker.StrongBox), nil, "hwk"},
+		"software":  {false, first(maker.Software), nil, "swk"},
+		"rooted":    {false, first(maker.Rooted), nil, "swk"},
+		"revoked":   {false, first(maker.Revoked), nil, "swk"},
+		"untrusted": {false, first(maker.Untrusted), nil, "swk"},
+		"foreign":   {false, first(maker.Foreign), nil, "swk"},
+		"nothing":   {false, nil, nil, "swk"},
+		"iphone": {false, func(h *hand, keys *wire.EnrollmentKeys) {
+			keys.Attestation = objectOf(t, m, h, h.signer.Key)
+		}, nil, "swk"},
+		"only the key that did not sign": {true, first(maker.Good), nil, "swk"},
+		"the key that checks the owner": {true, func(h *hand, keys *wire.EnrollmentKeys) {
+			keys.VerificationAttestation = chainOf(t, m, maker.Good, h, h.verifier.Key, true)
+		}, nil, "hwk"},
+		"replaced by one without proof": {false, first(maker.Good), func(h *hand) *hand {
+			next := h.renewed(false, false)
+			if status, text := h.operate(wire.ActionRotate, h.rotation(next)); status != 204 {
+				t.Fatalf("%d %s", status, text)
+			}
+			return next
+		}, "swk"},
+	} {
+		for _, read := range []bool{false, true} { // by the node that heard the answer, and by one that reads it
+			owner := l.makeUser(fmt.Sprint(name, read))
+			p, err := l.bringing(owner, stage, x.verifies, x.edit)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if x.before != nil {
+				p = x.before(p)
+			}
+			tab := l.tab()
+			r := tab.send(map[string]any{"uid_field": fmt.Sprint(name, read)})
+			held := tab.held(l, askBody(p.device, r.item(p.device)))
+			if read {
+				l.service.waiters.wake(value[uuid.UUID](l.bench, `SELECT tx_id FROM mobile_transactions WHERE device = $1`, p.device))
+				l.got(held)
+				held = tab.held(l, map[string]any{"mobile": p.device.String()})
+			}
+			if status, text := p.answers(r.item(p.device)); status != 204 {
+				t.Fatalf("%s: %d %s", name, status, text)
+			}
+			if r := l.got(held); r.Component != flows.ComponentRedirect {
+				t.Fatalf("%s: %+v", name, r)
+			}
+			amr := value[[]string](l.bench, `SELECT ARRAY(SELECT jsonb_array_elements_text(auth->'args'->'mfa_devices'->0->'amr')) FROM sessions WHERE user_id = $1`, owner)
+			if slices.Contains(amr, "hwk") != (x.claims == "hwk") || slices.Contains(amr, "swk") != (x.claims == "swk") {
+				t.Errorf("%s, read: %t: the login claims %v, want %s", name, read, amr, x.claims)
+			}
+			told := value[bool](l.bench, `SELECT (context->>'hardware_key')::boolean FROM events WHERE action = $1 AND "user"->>'username' = $2`, actionApproved, fmt.Sprint(name, read))
+			if told != (x.claims == "hwk") {
+				t.Errorf("%s: the event says hardware_key %t", name, told)
+			}
+		}
 	}
 }
 

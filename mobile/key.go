@@ -147,12 +147,13 @@ func bringVerification(r *api.Request, in *wire.EnrollmentKeys, token string, po
 	return verification, nil
 }
 
-// keep stores the keys of a device within tx; with pending they are not in force, and are forgotten at that time.
-func (k phoneKeys) keep(ctx context.Context, tx pgx.Tx, device uuid.UUID, pending *time.Time) error {
+// keep stores the keys of a device within tx, with what was found of them; with pending they are not in force, and are forgotten at
+// that time.
+func (k phoneKeys) keep(ctx context.Context, tx pgx.Tx, device uuid.UUID, found findings, pending *time.Time) error {
 	for use, key := range k {
-		_, err := tx.Exec(ctx, `INSERT INTO mobile_keys (thumbprint, device, use, jwk, passkey_rp, passkey_counter, pending_until)
-			VALUES ($1, $2, $3, $4, nullif($5, ''), $6, $7)`,
-			key.Thumbprint, device, string(use), key.Key, key.RP, int64(key.Counter), pending)
+		_, err := tx.Exec(ctx, `INSERT INTO mobile_keys (thumbprint, device, use, jwk, passkey_rp, passkey_counter, pending_until, hardware)
+			VALUES ($1, $2, $3, $4, nullif($5, ''), $6, $7, $8)`,
+			key.Thumbprint, device, string(use), key.Key, key.RP, int64(key.Counter), pending, found.inHardware(use))
 		if err != nil {
 			if f := fault.As(db.Fault(err)); f.Kind == fault.Invalid {
 				return fault.Field("keys."+string(use), "unique", "This key is in use. A phone makes new ones for each enrolment.").Wrap(err)

@@ -343,7 +343,7 @@ func (m method) conclude(ctx context.Context, run *flows.Run, o *authenticators.
 		m.s.letGo(o, q)
 		o.Proof = &authenticators.Proof{
 			UID: o.UID, Name: o.Name, UserVerified: st.signed == string(wire.UseVerification), SameNetwork: st.sameNetwork,
-			Facts: claims(q.Mode, st.signed),
+			Facts: claims(q.Mode, st.signed, st.hardware),
 		}
 		return flows.Next(), nil
 	}

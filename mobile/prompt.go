@@ -327,9 +327,9 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 	for {
 		st := standing{progress: &progress{}}
 		var node uuid.UUID
-		err := q.QueryRow(ctx, `SELECT status, signed, same_network, coalesce(failure, ''), expires, node, attempts_left, carried, approved, `+deliverySQL+`
+		err := q.QueryRow(ctx, `SELECT status, signed, hardware_key, same_network, coalesce(failure, ''), expires, node, attempts_left, carried, approved, `+deliverySQL+`
 			FROM mobile_transactions WHERE tx_id = $1`, tx).
-			Scan(&st.status, &st.signed, &st.sameNetwork, &st.failure, &st.expires, &node, &st.left, &st.carried, &st.approved, &st.delivery)
+			Scan(&st.status, &st.signed, &st.hardware, &st.sameNetwork, &st.failure, &st.expires, &node, &st.left, &st.carried, &st.approved, &st.delivery)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, nil
 		}
@@ -352,17 +352,16 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 // left, the last of them ends the prompt; where nothing is typed there is one. A prompt without items is one whose number is
 // typed, and what has not its form is no attempt.
 const answerSQL = `WITH d AS (
-	SELECT t.device, v.name, v.listening_node, v.replaces, u.id AS user_id, u.username, u.email
+	SELECT t.device, v.name, v.listening_node, v.replaces, u.id AS user_id, u.username, u.email, coalesce(k.hardware, false) AS hardware
 	FROM mobile_tokens t JOIN mobile_devices v ON v.uuid = t.device JOIN users u ON u.id = v.user_id LEFT JOIN stages s ON s.stage_uuid = v.stage
+		LEFT JOIN mobile_keys k ON k.thumbprint = $19 AND k.device = v.uuid AND k.use IN ('possession', $14) AND k.pending_until IS NULL
 	WHERE t.token_hash = $1 AND t.purpose = 'device' AND (t.expires IS NULL OR t.expires > $5) AND v.confirmed AND u.is_active
-		AND v.signs = ($14 <> 'bearer') AND (v.signs OR ` + acceptedSQL + ` = 'bearer')
-		AND (NOT v.signs OR EXISTS (SELECT FROM mobile_keys k
-			WHERE k.thumbprint = $19 AND k.device = v.uuid AND k.use IN ('possession', $14) AND k.pending_until IS NULL))
+		AND v.signs = ($14 <> 'bearer') AND v.signs = (k.thumbprint IS NOT NULL) AND (v.signs OR ` + acceptedSQL + ` = 'bearer')
 		AND ($4 = 'deny' OR $14 = 'user_verification' OR ` + acceptedSQL + ` <> 'signed_user_verified')
 ), p AS (
 	INSERT INTO mobile_proofs (proof_hash, expires) SELECT $15, $16 FROM d WHERE $15::bytea IS NOT NULL ON CONFLICT DO NOTHING RETURNING 1
 ), a AS (
-	UPDATE mobile_transactions x SET selected = $4, answered = $5, signed = $14, key = nullif($19, ''), approved = $4 = x.correct,
+	UPDATE mobile_transactions x SET selected = $4, answered = $5, signed = $14, key = nullif($19, ''), hardware_key = d.hardware, approved = $4 = x.correct,
 		same_network = nullif(x.context->>'ip', '')::inet <<= $18::cidr,
 		status = CASE WHEN $4 = x.correct AND x.carried THEN 'accept' WHEN $4 = x.correct THEN 'wait' WHEN $4 = 'deny' THEN 'deny'
 			WHEN x.attempts_left > 1 THEN 'wait' ELSE 'wrong' END,
@@ -370,18 +369,18 @@ const answerSQL = `WITH d AS (
 	FROM d WHERE x.tx_id = $3 AND x.device = d.device AND d.device = $2 AND x.status = 'wait' AND x.expires > $5
 		AND ($4 = 'deny' OR NOT x.approved AND ($4 = ANY(x.items) OR x.items = '{}' AND length($4) = length(x.correct) AND $4 ~ '^[0-9]+$'))
 		AND ($15::bytea IS NULL OR EXISTS (SELECT FROM p))
-	RETURNING x.status, x.node, x.created, x.approval IS NOT NULL AS approval, x.items = '{}' AS typed, x.approved, x.attempts_left, x.same_network
+	RETURNING x.status, x.node, x.created, x.approval IS NOT NULL AS approval, x.items = '{}' AS typed, x.approved, x.attempts_left, x.same_network, x.hardware_key
 ), e AS (
 	INSERT INTO events (event_uuid, action, app, context, "user", brand, client_ip, created, expires)
 	SELECT $6, CASE WHEN a.approved THEN $7 WHEN a.status = 'wait' THEN $17 WHEN a.approval THEN 'custom_mobile_approval_denied' ELSE 'login_failed' END, $8,
 		$9::jsonb || CASE WHEN a.typed THEN jsonb_build_object('attempts_left', a.attempts_left) ELSE '{}' END ||
-			jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'signed', $14, 'key', nullif($19, ''), 'username', d.username,
+			jsonb_build_object('device_class', 'mobile', 'mobile_response', a.status, 'signed', $14, 'key', nullif($19, ''), 'hardware_key', a.hardware_key, 'username', d.username,
 			'same_network', a.same_network,
 			'device', jsonb_build_object('pk', replace(d.device::text, '-', ''), 'app', $8::text, 'name', d.name, 'model_name', 'mobiledevice')),
 		jsonb_build_object('pk', d.user_id, 'username', d.username, 'email', d.email), $10, $11, $12, $13
 	FROM a, d
 )
-SELECT (SELECT device FROM d), EXISTS (SELECT FROM p), (SELECT listening_node FROM d), (SELECT replaces FROM d), a.status, a.node, a.typed AND NOT a.approved, a.attempts_left, a.same_network, a.created
+SELECT (SELECT device FROM d), EXISTS (SELECT FROM p), (SELECT listening_node FROM d), (SELECT replaces FROM d), a.status, a.node, a.typed AND NOT a.approved, a.attempts_left, a.same_network, a.created, coalesce(a.hardware_key, false)
 	FROM (VALUES (1)) one LEFT JOIN a ON true`
 
 // decide takes a phone's answer, whose signature by holds where it has to have one. Errors: Denied for a token that is none,
@@ -402,7 +401,7 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 	hash := hashToken(token)
 	var owner, node, listening, replaces *uuid.UUID
 	var status *string
-	var fresh bool
+	var fresh, hardware bool
 	var created *time.Time
 	var mistyped *bool // or denied
 	var left *int
@@ -410,7 +409,7 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 	answer := func(q db.Querier) error {
 		return q.QueryRow(ctx, answerSQL, hash, device, tx, r.SelectedItem, now, args[0], args[1], app, args[3], args[5], args[6], args[7], args[8],
 			by.signed, by.proof, by.expires, actionWrong, networkOf(event.From(ctx)), by.key).
-			Scan(&owner, &fresh, &listening, &replaces, &status, &node, &mistyped, &left, &same, &created)
+			Scan(&owner, &fresh, &listening, &replaces, &status, &node, &mistyped, &left, &same, &created, &hardware)
 	}
 	if by.verb == wire.Report {
 		err = db.InTx(ctx, s.Pool, func(q pgx.Tx) error {
@@ -432,7 +431,7 @@ func (s *Service) decide(ctx context.Context, token string, device uuid.UUID, r 
 	case status != nil:
 		s.metrics.stage(stageAnswered, by.reason(*status, *mistyped), now.Sub(*created))
 		if *node == s.Bus.Node() && *status != statusWait {
-			s.waiters.settle(tx, outcome{*status, by.signed, same})
+			s.waiters.settle(tx, outcome{*status, by.signed, hardware, same})
 		} else {
 			s.wake(*node, tx)
 		}

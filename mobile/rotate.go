@@ -66,7 +66,7 @@ func (s *Service) rotateKeys(ctx context.Context, r *api.Request, in wire.Rotati
 			return fmt.Errorf("forget keys of device: %w", db.Fault(err))
 		}
 		until := s.Now().Add(rotationWindow)
-		if err := keys.keep(ctx, tx, c.device, &until); err != nil || same {
+		if err := keys.keep(ctx, tx, c.device, found, &until); err != nil || same {
 			return err
 		}
 		if err := found.replace(ctx, tx, c.device, keys); err != nil {

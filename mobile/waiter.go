@@ -28,6 +28,7 @@ type watch struct {
 // outcome is how a prompt ended, and by what its answer was authenticated.
 type outcome struct {
 	status, signed string
+	hardware       bool  // by a key that is proved to be in hardware
 	sameNetwork    *bool // the phone answered from the browser's network; nil: not known
 }
 

@@ -64,6 +64,12 @@ func (p Policy) Check(f Finding) error {
 	return nil
 }
 
+// InHardware tells whether it is proved that hardware holds the key, on a phone whose system is its maker's. An app on an Apple device
+// proves no such thing.
+func (f Finding) InHardware() bool {
+	return f.Problem == "" && f.Format == wire.AndroidKey && Policy{Demand: Hardware}.Check(f) == nil
+}
+
 func (p Policy) checkApple(f Finding) error {
 	switch {
 	case p.Demand == InChip:
