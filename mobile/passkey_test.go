@@ -189,8 +189,13 @@ func TestEnrolmentRefusesBadPasskeys(t *testing.T) {
 func virtually(h *hand, kind virtualwebauthn.KeyType, challenge []byte) wire.PasskeyRegistration {
 	h.t.Helper()
 	at := wire.SiteOf(h.server.URL)
+	const whole = 77 // bytes of a COSE key on P-256
+	credential := virtualwebauthn.NewCredential(kind)
+	for kind == virtualwebauthn.KeyTypeEC2 && len(credential.Key.AttestationData()) < whole { // it drops leading zeros, which RFC 9053 §7.1.1 forbids
+		credential = virtualwebauthn.NewCredential(kind)
+	}
 	text := virtualwebauthn.CreateAttestationResponse(virtualwebauthn.RelyingParty{ID: at.RP, Origin: at.Origin}, virtualwebauthn.NewAuthenticator(),
-		virtualwebauthn.NewCredential(kind), virtualwebauthn.AttestationOptions{Challenge: challenge})
+		credential, virtualwebauthn.AttestationOptions{Challenge: challenge})
 	var reply struct {
 		Response struct {
 			Client      string `json:"clientDataJSON"`
