@@ -18,6 +18,7 @@ import (
 	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/fault"
+	"countersign/core/user"
 	"countersign/mobile/wire"
 	"countersign/push"
 )
@@ -89,7 +90,7 @@ const (
 	actionApprovalCancelled = event.Action("custom_mobile_approval_cancelled")
 )
 
-// MountApprovals adds /authenticators/mobile/approvals/, for superusers alone.
+// MountApprovals adds /authenticators/mobile/approvals/, for superusers and for who has been given [PermissionApprovals].
 func (s *Service) MountApprovals(a *api.API) {
 	const path = "/authenticators/mobile/approvals/"
 	op := func(method, action, id, description string) api.Operation {
@@ -120,8 +121,27 @@ func (s *Service) MountApprovals(a *api.API) {
 	api.Handle(a, op("DELETE", "{id}/", "authenticators_mobile_approvals_destroy", "Cancel an approval that is pending"), s.cancelApproval)
 }
 
-func mayApprove(r *api.Request) error {
-	if r.Actor == nil || !r.Actor.Superuser {
+// PermissionApprovals lets an application ask users to approve something, and see and cancel what it asked itself.
+const PermissionApprovals = app + ".add_mobileapproval"
+
+// permissionsAttribute of a user, or of a group that they are in, lists the permissions that they hold without being superusers. Only
+// superusers can change attributes.
+const permissionsAttribute = "goauthentik.io/user/permissions"
+
+// mayApprove demands PermissionApprovals, which superusers hold. Errors: Denied.
+func (s *Service) mayApprove(ctx context.Context, r *api.Request) error {
+	if r.Actor == nil {
+		return fault.Forbidden()
+	}
+	if r.Actor.Can(PermissionApprovals) {
+		return nil
+	}
+	groups, err := s.Users.Membership(ctx, s.Pool, r.Actor.ID)
+	if err != nil {
+		return err
+	}
+	given, _ := user.MergedAttributes(nil, groups, &user.User{Attributes: r.Actor.Attributes})[permissionsAttribute].([]any)
+	if !slices.Contains(given, any(PermissionApprovals)) {
 		return fault.Forbidden()
 	}
 	return nil
@@ -130,7 +150,7 @@ func mayApprove(r *api.Request) error {
 // createApproval opens an approval, or gives the one that the same request with the same Idempotency-Key opened. Errors: Invalid;
 // Conflict while the phone is asked something else, and for a key that came with another request; Throttled.
 func (s *Service) createApproval(ctx context.Context, r *api.Request, in ApprovalRequest) (*Approval, error) {
-	if err := mayApprove(r); err != nil {
+	if err := s.mayApprove(ctx, r); err != nil {
 		return nil, err
 	}
 	fields := fault.Fields{}
@@ -374,7 +394,7 @@ func (s *Service) expireApprovals(ctx context.Context, tx pgx.Tx, id *uuid.UUID)
 
 // listApprovals gives a page of those that the caller may see. Errors: Invalid about status.
 func (s *Service) listApprovals(ctx context.Context, r *api.Request, _ api.None) (*api.Page[Approval], error) {
-	if err := mayApprove(r); err != nil {
+	if err := s.mayApprove(ctx, r); err != nil {
 		return nil, err
 	}
 	status := r.Query().Get("status")
@@ -411,7 +431,7 @@ func (s *Service) listApprovals(ctx context.Context, r *api.Request, _ api.None)
 }
 
 func (s *Service) getApproval(ctx context.Context, r *api.Request, _ api.None) (*Approval, error) {
-	if err := mayApprove(r); err != nil {
+	if err := s.mayApprove(ctx, r); err != nil {
 		return nil, err
 	}
 	id, err := uuid.Parse(r.Param("id"))
@@ -451,7 +471,7 @@ func (s *Service) getApproval(ctx context.Context, r *api.Request, _ api.None) (
 
 // cancelApproval ends an approval that nobody has answered. Errors: Conflict if somebody has.
 func (s *Service) cancelApproval(ctx context.Context, r *api.Request, _ api.None) (api.None, error) {
-	if err := mayApprove(r); err != nil {
+	if err := s.mayApprove(ctx, r); err != nil {
 		return api.None{}, err
 	}
 	id, err := uuid.Parse(r.Param("id"))

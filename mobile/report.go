@@ -100,6 +100,9 @@ func (s *Service) reported(ctx context.Context, q pgx.Tx, tx uuid.UUID, now time
 		"message": r.text(), "transaction": tx, "device": deviceRef(r.device, r.name),
 		event.AskedFrom: r.ip,
 	}
+	if !r.login {
+		told[event.NoLogin] = true
+	}
 	effects := []string{}
 	if r.earlier < reportsADay {
 		if effects, err = s.actOn(ctx, q, r); err != nil {
@@ -205,7 +208,7 @@ func (s *Service) setActive(ctx context.Context, q pgx.Tx, u event.User, active 
 	if tag.RowsAffected() == 0 {
 		return false, nil
 	}
-	message := "The user was locked, as a login was reported on their phone."
+	message := "The user was locked after a report on their phone."
 	if active {
 		message = "The lock after a report on the phone was lifted."
 	}

@@ -198,8 +198,8 @@ func TestApprovalReportedAndExpired(t *testing.T) {
 		t.Errorf("the list for nobody: %d %s", got.status, got.body)
 	}
 	for sql, want := range map[string]int{
-		`SELECT count(*) FROM events WHERE action = 'custom_mobile_approval_expired' AND context->'device'->>'name' <> ''`: 1,
-		`SELECT count(*) FROM events WHERE action = 'suspicious_request' AND context->>'message' LIKE 'A transaction %'`:   1,
+		`SELECT count(*) FROM events WHERE action = 'custom_mobile_approval_expired' AND context->'device'->>'name' <> ''`:                                1,
+		`SELECT count(*) FROM events WHERE action = 'suspicious_request' AND context->>'message' LIKE 'A transaction %' AND context->'no_login' = 'true'`: 1,
 	} {
 		var n int
 		if err := pool.QueryRow(ctx, sql).Scan(&n); err != nil || n != want {

@@ -68,7 +68,8 @@ const (
 const (
 	Suspicion    = "suspicion"
 	PhoneFlooded = "phone_flooded" // a phone rang in vain as often as it may
-	PhoneReport  = "phone_report"  // somebody said on a phone that a login was not theirs
+	PhoneReport  = "phone_report"  // somebody said on a phone that a login, or what else was asked, was not theirs
+	NoLogin      = "no_login"      // of that, true: what was asked was an application's request
 	Effects      = "effects"       // of that, a []string
 	AskedFrom    = "asked_from"    // the address of the browser that asked, as the event's own is the phone's
 )

@@ -22,24 +22,25 @@ const (
 	EmailChanged    Kind = "email_changed"
 	PasswordChanged Kind = "password_changed"
 	PhoneFlooded    Kind = "phone_flooded"     // it rang in vain as often as it may
-	PhoneReport     Kind = "phone_report"      // a login was reported on it as somebody else's
+	PhoneReport     Kind = "phone_report"      // a login, or what else was asked, was reported on it as somebody else's
 	PhoneReportTold Kind = "phone_report_told" // the same, to administrators
 )
 
 // Facts are what a mail says of a deed. Texts in them are cleaned already.
 type Facts struct {
-	Device string    `json:"device,omitempty"` // its name
-	Label  string    `json:"label,omitempty"`  // its kind, for people: "WebAuthn Device"
-	Old    string    `json:"old,omitempty"`    // the address before a change
-	New    string    `json:"new,omitempty"`
-	Other  bool      `json:"other,omitempty"` // somebody else did it
-	Rings  int       `json:"rings,omitempty"` // of the phone, in vain
-	Done   []string  `json:"done,omitempty"`  // what a report set off, as event.Effects
-	At     time.Time `json:"at"`
-	IP     string    `json:"ip,omitempty"`
-	Agent  string    `json:"agent,omitempty"` // the User-Agent header
-	Scheme string    `json:"scheme,omitempty"`
-	Host   string    `json:"host,omitempty"` // that the request asked for, with its port
+	Device  string    `json:"device,omitempty"` // its name
+	Label   string    `json:"label,omitempty"`  // its kind, for people: "WebAuthn Device"
+	Old     string    `json:"old,omitempty"`    // the address before a change
+	New     string    `json:"new,omitempty"`
+	Other   bool      `json:"other,omitempty"`    // somebody else did it
+	Rings   int       `json:"rings,omitempty"`    // of the phone, in vain
+	Done    []string  `json:"done,omitempty"`     // what a report set off, as event.Effects
+	NoLogin bool      `json:"no_login,omitempty"` // what was reported is an application's request
+	At      time.Time `json:"at"`
+	IP      string    `json:"ip,omitempty"`
+	Agent   string    `json:"agent,omitempty"` // the User-Agent header
+	Scheme  string    `json:"scheme,omitempty"`
+	Host    string    `json:"host,omitempty"` // that the request asked for, with its port
 }
 
 // maxAgent and maxHost bound what is kept of headers, in characters.
@@ -116,6 +117,7 @@ func (s *Service) Beside(ctx context.Context, e event.Event) (sql string, args [
 	case e.Action == event.SuspiciousRequest && e.Context[event.Suspicion] == event.PhoneReport:
 		kind = PhoneReport
 		f.Done, _ = e.Context[event.Effects].([]string)
+		f.NoLogin, _ = e.Context[event.NoLogin].(bool)
 	default:
 		return "", nil, nil
 	}

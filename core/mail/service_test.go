@@ -290,6 +290,16 @@ func TestSuspicionMails(t *testing.T) {
 			t.Errorf("an administrator is addressed as the user:\n%s", got[to].Text)
 		}
 	}
+	b.emit(by(t.Context(), b.ann, "localhost:9000"), suspicious(event.PhoneReport, map[string]any{event.Effects: []string{"mail"}, event.NoLogin: true, event.AskedFrom: ""}))
+	for range 4 {
+		m := b.server.Next()
+		contains(t, m, "Nothing was approved")
+		for _, wrong := range []string{"sign-in", "password", "let in"} {
+			if strings.Contains(m.Text, wrong) || strings.Contains(m.Subject(), wrong) {
+				t.Errorf("of what is no login a mail says %q: %s\n%s", wrong, m.Subject(), m.Text)
+			}
+		}
+	}
 	b.none()
 }
 
