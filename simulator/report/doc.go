@@ -9,7 +9,7 @@
 // Memory is bounded whatever the run's length: histograms of a fixed size, at most 600 points of time, and the steps of some
 // logins only.
 //
-// A login's duration counts from when it was due, not from when a user was free to begin it: a server that stalls delays what
+// A login's duration counts from when it was due, not from when it began: a server that stalls delays what
 // comes behind it, and a percentile that leaves that wait out is too good (coordinated omission). What the server alone took is
 // login_service_time.
 package report

@@ -399,12 +399,12 @@ type ganttRow struct {
 	Instant                       bool
 }
 
-// gantt is a login's steps in their order, and before them its wait for a free user.
+// gantt is a login's steps in their order, and before them its wait to begin.
 func gantt(l Login) []ganttRow {
 	x := scale{to: max(millis(l.Took), 0.001)}
 	var out []ganttRow
 	if l.Queued > 0 {
-		out = append(out, row(x, Step{Who: "queue", Name: "waits for a free user", Took: l.Queued}))
+		out = append(out, row(x, Step{Who: "queue", Name: "waits", Took: l.Queued}))
 	}
 	steps := slices.Clone(l.Steps)
 	slices.SortStableFunc(steps, func(a, b Step) int { return int(a.At - b.At) })
@@ -418,7 +418,7 @@ func row(x scale, step Step) ganttRow {
 	at := x.at(millis(step.At))
 	r := ganttRow{
 		Who: step.Who, Name: words(step.Name), At: Duration(millis(step.At)), Took: Duration(millis(step.Took)), Text: step.Text, Error: step.Error,
-		X: pct(at), Width: pct(max(x.at(millis(step.At+step.Took))-at, 0.004)), Instant: step.Took == 0,
+		X: pct(at), Width: pct(max(x.at(millis(step.At+step.Took))-at, 0.01)), Instant: step.Took == 0,
 	}
 	if r.Instant {
 		r.Took = ""

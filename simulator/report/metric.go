@@ -16,7 +16,7 @@ const (
 	LoginDuration = "login_duration"
 	// LoginServiceTime is LoginDuration without LoginQueued: what coordinated omission would show.
 	LoginServiceTime = "login_service_time"
-	// LoginQueued is for how long a login that was due waited for a free user.
+	// LoginQueued is for how long a login that was due waited until it began.
 	LoginQueued = "login_queued"
 	// AnswerToRelease is the time from when the phone sent its answer until the browser of an approved login was let in.
 	AnswerToRelease = "answer_to_release"

@@ -71,6 +71,7 @@ func lines(ctx context.Context, hub *desk.Hub, out io.Writer, every time.Duratio
 				return fmt.Errorf("show the run: %w", err)
 			}
 			due, before = false, state
+			tick.Reset(every)
 		}
 		if s.Phase == desk.Ended {
 			return nil
