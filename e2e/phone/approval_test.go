@@ -92,6 +92,18 @@ var _ = Describe("The phone approves what is no login", Label("phone"), func() {
 	})
 })
 
+var _ = Describe("The phone's page, grown since the account was added", Label("phone"), func() {
+	It("tells the server what it can do, at the next visit", SpecTimeout(specLimit), func(ctx SpecContext) {
+		a := enrolled(ctx)
+		now, err := stored(a.phone, "account.version")()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(now).NotTo(Equal("undefined"))
+		Expect(stored(a.phone, "(await store.change(account.device, { version: undefined })).version")()).To(Equal("undefined"))
+		Expect(a.phone.Reload()).To(Succeed())
+		Eventually(stored(a.phone, "account.version")).Should(Equal(now))
+	})
+})
+
 var _ = Describe("The simulated phone's page", Label("phone"), func() {
 	It("T16: compares, shows all that is signed, and answers", SpecTimeout(specLimit), func(ctx SpecContext) {
 		stand := servertest.Start(servertest.Options{Guarded: true})

@@ -185,8 +185,10 @@ func TestRefreshFindsWhatNoPushAnnounced(t *testing.T) {
 
 func TestSeveralAccounts(t *testing.T) {
 	t.Parallel()
-	for _, stock := range []bool{false, true} {
-		b := setup(t, servertest.Options{}, phone.Options{Stock: stock})
+	for name, o := range map[string]phone.Options{
+		"by push": {}, "stock": {Stock: true}, "with keys": {Signs: true, Verifies: true}, "by poll": {Fetch: phone.ByPoll}, "by socket": {Fetch: phone.BySocket, Signs: true},
+	} {
+		b := setup(t, servertest.Options{}, o)
 		b.server.AddUser("bob", "secret")
 		if _, err := b.phone.EnrolFromQR(b.ctx, b.server.Enrolment("bob")); err != nil {
 			t.Fatal(err)
@@ -197,7 +199,7 @@ func TestSeveralAccounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := b.server.AnswerTo(tx); got != right {
-			t.Errorf("stock %t: answered %q, want %q", stock, got, right)
+			t.Errorf("%s: answered %q, want %q", name, got, right)
 		}
 		b.phone.Forget(b.phone.Accounts()[0].Device)
 		if n := len(b.phone.Accounts()); n != 1 {
