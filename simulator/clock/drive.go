@@ -12,6 +12,10 @@ import (
 // settled is how often in a row nothing must be running before time moves on.
 const settled = 3
 
+// stays is after how long in a system call, with nothing else to run, a goroutine is taken for one that stays there: what a
+// program does by itself, such as a write to a file, is over by then.
+const stays = 50 * time.Millisecond
+
 // collectAfter is how much may be allocated before a collection is made, between two instants.
 const collectAfter = 256 << 20
 
@@ -84,9 +88,10 @@ func (v *Virtual) next() bool {
 // watch tells whether anything runs.
 type watch struct {
 	samples []metrics.Sample
-	outside uint64 // goroutines in system calls when it began, such as one that reads a terminal
+	outside uint64 // goroutines in system calls that stay there, such as one that waits for signals or reads a terminal
 	calm    int
-	heap    uint64 // allocated in all at the last collection
+	since   time.Time // when, of the wall clock, more than those were first seen there, and nothing else ran
+	heap    uint64    // allocated in all at the last collection
 }
 
 func newWatch() *watch {
@@ -102,11 +107,21 @@ func newWatch() *watch {
 // quiet is true once nothing but the caller ran, several looks long.
 func (w *watch) quiet() bool {
 	metrics.Read(w.samples)
-	if w.samples[0].Value.Uint64() > 0 || w.samples[1].Value.Uint64() > 1 || w.samples[2].Value.Uint64() > w.outside {
-		w.calm = 0
+	if w.samples[0].Value.Uint64() > 0 || w.samples[1].Value.Uint64() > 1 {
+		w.calm, w.since = 0, time.Time{}
 		return false
 	}
-	w.calm++
+	if outside := w.samples[2].Value.Uint64(); outside > w.outside {
+		w.calm = 0
+		if w.since.IsZero() {
+			w.since = time.Now()
+		}
+		if time.Since(w.since) > stays {
+			w.outside = outside
+		}
+		return false
+	}
+	w.calm, w.since = w.calm+1, time.Time{}
 	if w.calm < settled {
 		return false
 	}

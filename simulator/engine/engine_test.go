@@ -46,6 +46,7 @@ logins:
 - {people: 10, count: 40, pause: 5s, phones: [slow]}
 faults:
 - {name: slow-push, on: delivery, from: 10s, until: 20s, latency: 400ms, jitter: 300ms, duplicate: 0.3}
+- {name: bad-calls, on: phone, toxicity: 0.1, reset_peer: true}
 - {name: bad-net, on: browser, from: 15s, until: 25s, latency: 80ms, distribution: exponential}
 checks:
 - wrong == 0

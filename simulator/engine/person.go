@@ -62,7 +62,11 @@ func (p *person) behave(ctx context.Context, ph *phone.Phone, r phone.Ring) (str
 	if current == nil || p.manual.Load() || p.lost.Load() {
 		return "", nil
 	}
-	return current.act(ctx, ph, r)
+	item, err := current.act(ctx, ph, r)
+	if p.lost.Load() {
+		return "", err
+	}
+	return item, err
 }
 
 // witness is a phone's transport that sees answers go out, whichever way they are made.

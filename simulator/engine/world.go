@@ -11,11 +11,14 @@ import (
 	"countersign/simulator/scenario"
 )
 
+// behind is by how much trouble comes later than it is due: logins of the same instant then come first, and not as chance will.
+const behind = time.Microsecond
+
 // faults puts each fault on and takes it off at its time.
 func (r *run) faults(ctx context.Context) {
 	for _, f := range r.s.Faults {
 		r.beside.Go(func() {
-			if !r.sleep(ctx, f.From) {
+			if !r.sleep(ctx, f.From+behind) {
 				return
 			}
 			r.board.Begin(f)
@@ -45,7 +48,7 @@ func (r *run) pushConditions(ctx context.Context, f scenario.Fault) {
 func (r *run) acts(ctx context.Context) {
 	for i, a := range r.s.World {
 		r.beside.Go(func() {
-			if !r.sleep(ctx, a.At) || !r.awaitWaiting(ctx, a.When) {
+			if !r.sleep(ctx, a.At+behind) || !r.awaitWaiting(ctx, a.When) {
 				return
 			}
 			text, err := r.act(ctx, i, a)

@@ -23,6 +23,7 @@ type Log struct {
 	w       *bufio.Writer
 	ordered bool
 	held    []Event
+	instant Millis // whose lines are held
 	err     error
 }
 
@@ -38,8 +39,9 @@ func (l *Log) Take(e Event) {
 		l.write(e)
 		return
 	}
-	if len(l.held) > 0 && e.At != l.held[0].At {
+	if e.At > l.instant { // an earlier one tells now of what was then, as of a login that had to wait
 		l.release()
+		l.instant = e.At
 	}
 	l.held = append(l.held, e)
 }

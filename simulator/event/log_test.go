@@ -44,6 +44,10 @@ func TestAnInstantIsOneOrder(t *testing.T) {
 	if a != b {
 		t.Errorf("logs of one instant differ:\n%s\n%s", a, b)
 	}
+	late := event.Event{At: at - 1e6, Kind: event.LoginDue, Login: 3}
+	if x, y := write(t, true, header(), due, late, due2, end), write(t, true, header(), due2, due, late, end); x != y {
+		t.Errorf("a line that tells of earlier tears the instant:\n%s\n%s", x, y)
+	}
 	if c := write(t, true, header(), due, wait1, select1, rang1, due2, done1, end); c == a {
 		t.Error("the order in which one side did things is lost")
 	}
