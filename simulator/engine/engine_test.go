@@ -39,21 +39,21 @@ name: virtual
 clock: virtual
 target: {answer_window: 30s}
 phones:
-- {name: quick, count: 20, people: [{do: approve, after: 1s, spread: 3s}]}
+- {name: quick, count: 4, people: [{do: approve, after: 1s, spread: 3s}]}
 - {name: slow, count: 10, people: [{do: approve, share: 6, after: 2s, spread: 20s}, {do: deny, share: 1, after: 1s}, {do: wrong_number, share: 1, after: 500ms}, {do: ignore, share: 1}]}
 logins:
 - {rate: 2, until: 60s, arrival: poisson, phones: [quick]}
 - {people: 10, count: 40, pause: 5s, phones: [slow]}
 faults:
 - {name: slow-push, on: delivery, from: 10s, until: 20s, latency: 400ms, jitter: 300ms, duplicate: 0.3}
-- {name: bad-calls, on: phone, toxicity: 0.1, reset_peer: true}
+- {name: slow-calls, on: phone, toxicity: 0.5, latency: 50ms, jitter: 50ms}
 - {name: bad-net, on: browser, from: 15s, until: 25s, latency: 80ms, distribution: exponential}
 checks:
 - wrong == 0
 - approved_unanswered == 0
 - approved_twice == 0
 - finished == logins
-- phones == 30
+- phones == 14
 `
 
 func play(t *testing.T, s scenario.Scenario, seed uint64) (engine.Verdict, string) {
