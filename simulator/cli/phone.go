@@ -17,6 +17,8 @@ import (
 type phoneCmd struct {
 	Listen  string        `help:"Address to serve the phone's page on." default:"127.0.0.1:9100"`
 	Push    string        `help:"URL of the FCM double that the server sends to; empty: no push, the person checks by hand." default:"http://127.0.0.1:9099"`
+	Fetch   string        `help:"How the phone learns of logins beside its pushes: push (not at all), poll (a held request), or socket (a WebSocket)." enum:"push,poll,socket" default:"push"`
+	Skew    time.Duration `help:"How far the phone's own clock is ahead; negative: behind."`
 	Name    string        `help:"Of the phone." default:"Simulated phone"`
 	Payload string        `help:"Enrol at once with this text of a QR code; - reads it from standard input." placeholder:"JSON"`
 	Login   string        `help:"URL of the login page, linked from the phone's." placeholder:"URL"`
@@ -39,6 +41,7 @@ page of a phone, and paste the text of its QR code.
 // Run serves the phone until interrupted.
 func (c *phoneCmd) Run(e *env) error {
 	o := phone.Options{Stock: c.Stock, Signs: c.Signs != "none", Behaviour: c.behaviour(), Info: wire.Info{Hostname: c.Name}}
+	o.Fetch, o.Skew = phone.Fetch(c.Fetch), c.Skew
 	o.Passkey = c.Signs == "passkey"
 	o.Verifies = o.Passkey || c.Signs == "verification"
 	if c.Push != "" {

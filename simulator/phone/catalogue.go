@@ -51,14 +51,14 @@ func Behaviours() []Kind {
 			New: slow(around(func(b Behaviour) Behaviour { return OtherDevice(nil, b) })),
 		},
 		{
-			Name: "airplane_then_poll", About: "is in flight mode for the delay, 20 s for none, then looks by itself and approves", Outcomes: approved,
+			Name: "airplane_then_poll", About: "is in flight mode for the delay, 20 s if it is left out, then looks by itself and approves", Outcomes: approved,
 			New: now(Approve), Before: leave(func(p *Phone) { p.SetNetwork(Offline) }, func(ctx context.Context, p *Phone) error {
 				p.SetNetwork(Online)
 				return p.Refresh(ctx)
 			}),
 		},
 		{
-			Name: "app_killed", About: "has its app killed; the person opens it after the delay, 20 s for none, and approves", Outcomes: approved,
+			Name: "app_killed", About: "has its app killed; the person opens it after the delay, 20 s if it is left out, and approves", Outcomes: approved,
 			New: now(Approve), Before: leave((*Phone).Kill, func(ctx context.Context, p *Phone) error { return p.Open(ctx) }),
 		},
 		{
@@ -67,18 +67,18 @@ func Behaviours() []Kind {
 		},
 		{Name: "lose_key", About: "has its keys no more, and can neither fetch nor answer", Outcomes: expired, New: slow(Approve), Before: loseKeys},
 		{
-			Name: "old_app", About: "is an app of an old version, and approves", Param: "the version, " + oldVersion + " for none", Outcomes: approved,
+			Name: "old_app", About: "is an app of an old version, and approves", Param: "the version; " + oldVersion + " if it is left out", Outcomes: approved,
 			New: with(func(s *Screen, _ string) (Behaviour, error) { return Approve(s), nil }), Before: age,
 		},
 		{
-			Name: "tampered", About: "changes a claim of its approval after it was signed", Param: "the claim, ch for none", Outcomes: expired,
+			Name: "tampered", About: "changes a claim of its approval after it was signed", Param: "the claim; ch if it is left out", Outcomes: expired,
 			New: with(func(s *Screen, claim string) (Behaviour, error) {
 				return Forging(Approve(s), Tampered(cmp.Or(claim, "ch"), nil)), nil
 			}),
 		},
 		{Name: "replay", About: "approves the first time, and sends that answer to every later ring", Outcomes: []string{"approved", "expired"}, New: slow(around(Replay))},
 		{
-			Name: "wrong_alg", About: "signs its approval by another algorithm", Param: "none or HS256; none for none", Outcomes: expired,
+			Name: "wrong_alg", About: "signs its approval by another algorithm", Param: "HS256, or none, which it is if it is left out", Outcomes: expired,
 			New: with(func(s *Screen, alg string) (Behaviour, error) {
 				alg = cmp.Or(alg, AlgNone)
 				if alg != AlgNone && alg != AlgHS256 {
