@@ -37,7 +37,7 @@ type Attack struct {
 // All are the attacks, in the order of a report.
 func All() []Attack { return slices.Clone(all) }
 
-var all = slices.Concat(fatigueAttacks, enrolmentAttacks, requestAttacks, appAttacks, sessionAttacks, pushAttacks)
+var all = slices.Concat(fatigueAttacks, enrolmentAttacks, requestAttacks, appAttacks, paymentAttacks, sessionAttacks, pushAttacks)
 
 // Options of a run. Base and Token are required.
 type Options struct {

@@ -107,7 +107,7 @@ func TestABrokenServerIsFound(t *testing.T) {
 		servertest.PrivateKeys:    {"algorithm-confusion"},
 		servertest.WrongLetsIn:    {"wrong-number"},
 		servertest.GuessAgain:     {"wrong-number"},
-		servertest.AnyClaims:      {"tampered-answer", "foreign-challenge"},
+		servertest.AnyClaims:      {"tampered-answer", "foreign-challenge", "tampered-payment"},
 		servertest.AnySpelling:    {"tampered-answer"},
 		servertest.Unsigned:       {"tampered-answer"},
 		servertest.UnsignedPrompt: {"foreign-challenge"},

@@ -241,8 +241,9 @@ func foreignChallenge(ctx context.Context, t *trial) error {
 	a := v.app
 	l, q, err := t.ask(ctx, v)
 	var unsigned forgedPrompt
-	t.expect(!errors.As(err, &unsigned), "what the phone is asked is signed by the server, for this phone", "%v", unsigned.err)
-	if unsigned.err != nil {
+	forgery := errors.As(err, &unsigned)
+	t.expect(!forgery, "what the phone is asked is signed by the server, for this phone", "%v", unsigned.err)
+	if forgery {
 		return nil
 	}
 	if err != nil {

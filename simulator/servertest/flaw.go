@@ -63,8 +63,8 @@ func Flaws() []Flaw {
 	}
 }
 
-func (s *Server) flawed(any ...Flaw) bool {
-	return slices.ContainsFunc(any, func(f Flaw) bool { return f == s.o.Flaw })
+func (s *Server) flawed(among ...Flaw) bool {
+	return slices.Contains(among, s.o.Flaw)
 }
 
 // loose is a JWS that is read as a careless server reads it.

@@ -150,6 +150,8 @@ func Start(o Options) Running {
 	mux.HandleFunc("/api/v3/core/users/{id}/", s.admin(s.userAPI))
 	mux.HandleFunc("POST /api/v3/core/users/{id}/set_password/", s.admin(s.setPassword))
 	mux.HandleFunc("GET /api/v3/core/users/me/", s.me)
+	mux.HandleFunc("POST /api/v3/authenticators/mobile/approvals/{$}", s.admin(s.addApproval))
+	mux.HandleFunc("GET /api/v3/authenticators/mobile/approvals/{id}/", s.admin(s.approval))
 	mux.HandleFunc("POST /api/v3/flows/instances/", s.admin(s.addSetup))
 	mux.HandleFunc("DELETE /api/v3/flows/instances/{slug}/", s.admin(s.removeSetup))
 	mux.HandleFunc("POST /api/v3/stages/authenticator/mobile/", s.admin(s.addSetup))
