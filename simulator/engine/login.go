@@ -15,6 +15,7 @@ func (r *run) login(ctx context.Context, number int, p *person, l scenario.Login
 	select {
 	case <-before:
 	case <-ctx.Done():
+		r.tally.add(countLogins, -1)
 		return
 	}
 	began := r.clock.Now()
@@ -34,7 +35,8 @@ func (r *run) login(ctx context.Context, number int, p *person, l scenario.Login
 	}
 	result, ended := r.walk(ctx, p, current, l, number)
 	if !ended {
-		return // the run was interrupted, which says nothing of the server
+		r.tally.add(countLogins, -1) // the run was interrupted, which says nothing of the server
+		return
 	}
 	now := r.clock.Now()
 	wrong := judge(current, result)

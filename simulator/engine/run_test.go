@@ -100,7 +100,7 @@ func TestATargetThatGoesAwayEndsTheRun(t *testing.T) {
 func TestAnInterruptionEndsTheRunWithItsReport(t *testing.T) {
 	t.Parallel()
 	server := servertest.New(t, servertest.Options{})
-	s := read(t, "name: s\ntarget: {url: x}\nphones: [{name: all, count: 2}]\nlogins: [{people: 2, until: 1h}]\nchecks: [wrong == 0]\n")
+	s := read(t, "name: s\ntarget: {url: x}\nphones: [{name: all, count: 2}]\nlogins: [{people: 2, until: 1h}]\nchecks: [finished == logins]\n")
 	s.Target.URL = server.URL
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

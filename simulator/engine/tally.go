@@ -10,7 +10,7 @@ import (
 // The counters that checks may name.
 const (
 	countPhones     = "phones"              // that were enrolled
-	countLogins     = "logins"              // that were due
+	countLogins     = "logins"              // that were due, without those that an interruption of the run cut off
 	countFinished   = "finished"            // that ended
 	countWrong      = "wrong"               // that ended as they should not
 	countUnanswered = "approved_unanswered" // let in although no phone approved
