@@ -40,7 +40,7 @@ func section(b *bytes.Buffer, title string, t reflect.Type, words Words) {
 		f := t.Field(byName[name])
 		takes, of := kindOf(f.Type, f.Tag)
 		if of != nil {
-			later = append(later, inner{strings.TrimSpace(title+": `"+name+"`"), of})
+			later = append(later, inner{strings.TrimSpace(title + ": `" + name + "`"), of})
 		}
 		about := f.Tag.Get("about")
 		if f.Tag.Get("required") != "" {
