@@ -22,7 +22,7 @@ type replayCmd struct {
 // Help is the long text of --help.
 func (replayCmd) Help() string {
 	return `Runs the scenario of a log again, with its seed: the same people do the same at the same time. Then says which logins ended
-otherwise than in the log; there are such, exit code 1. Under a virtual clock the two logs have to be equal, byte for byte.`
+otherwise than in the log; where there are such, the exit code is 1. Under a virtual clock the two logs have to be equal, byte for byte.`
 }
 
 // Run runs a log's scenario again and compares.

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"countersign/simulator/desk"
 	"countersign/simulator/engine"
@@ -255,6 +256,9 @@ func (f *driveFlags) one(e *env, s scenario.Scenario, push engine.Push, command 
 	return code, nil
 }
 
+// lastWord is for how long pages may hear how the run ended, which they are told four times a second at most.
+const lastWord = 500 * time.Millisecond
+
 // watch shows the run while it goes on, until the function that it returns is called. A virtual run is over too soon to be watched,
 // and its clock would wait for the terminal.
 func (f *driveFlags) watch(ctx context.Context, quit context.CancelFunc, e *env, hub *desk.Hub, control *engine.Control, virtual bool) (stop func()) {
@@ -283,6 +287,12 @@ func (f *driveFlags) watch(ctx context.Context, quit context.CancelFunc, e *env,
 		})
 	}
 	return func() {
+		if f.Desk != "" {
+			select {
+			case <-time.After(lastWord):
+			case <-ctx.Done():
+			}
+		}
 		stopServing()
 		watching.Wait()
 	}

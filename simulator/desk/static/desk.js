@@ -241,6 +241,10 @@ function connect() {
     }
   };
   stream.onerror = () => {
+    if (state?.phase === 'ended') { // the server has gone with its run, as it should
+      stream.close();
+      return;
+    }
     put('link', 'no connection to the run');
     $('link').className = 'link down';
   };
