@@ -102,8 +102,8 @@ func Late(d time.Duration, next Behaviour) Behaviour {
 			return "", err
 		}
 		wait := d
-		if end := r.ends(); !end.IsZero() {
-			wait += end.Sub(p.o.Clock.Now())
+		if end := r.ends(); !end.IsZero() { // which is signed in whole seconds: it is over for sure when one more has passed
+			wait += end.Sub(p.o.Clock.Now()) + time.Second
 		}
 		if err := p.pause(ctx, wait); err != nil {
 			return "", err

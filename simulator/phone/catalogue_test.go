@@ -58,7 +58,7 @@ func TestKindsEndAsTheySay(t *testing.T) {
 	}
 	answered := course{phone.StepAnswered, 1, time.Minute}
 	courses := map[string]course{
-		"ignore": {phone.StepRang, 1, time.Minute}, "lose_key": {phone.StepNothing, 1, time.Minute}, "late": {phone.StepRang, 2, 80 * time.Second},
+		"ignore": {phone.StepRang, 1, time.Minute}, "lose_key": {phone.StepNothing, 1, time.Minute}, "late": {phone.StepRang, 2, 81 * time.Second},
 		"airplane_then_poll": {phone.StepMissed, 2, 20 * time.Second}, "app_killed": {phone.StepMissed, 2, 20 * time.Second},
 		"other_device": answered, "tampered": answered, "wrong_alg": answered, "foreign_challenge": answered,
 	}

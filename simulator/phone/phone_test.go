@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,6 +140,38 @@ func TestDelayWaitsOnTheClock(t *testing.T) {
 	b.clock.Advance(time.Second)
 	if r := b.await(t, ended); r.Ended.Sub(r.Received) != 20*time.Second {
 		t.Errorf("answered after %s", r.Ended.Sub(r.Received))
+	}
+}
+
+// The end that a phone is told may be up to a second before the server's: a late answer is late all the same.
+func TestLateIsAfterTheServersEnd(t *testing.T) {
+	t.Parallel()
+	var screen phone.Screen
+	b := setup(t, servertest.Options{}, phone.Options{Signs: true, Behaviour: phone.Late(0, phone.Approve(&screen))})
+	b.clock.Advance(900 * time.Millisecond)
+	tx, right := b.server.Ask("ada")
+	screen.Show(b.phone.Accounts()[0].Device, right)
+	b.await(t, ringing)
+	b.clock.Await(1)
+	b.clock.Advance(time.Minute - time.Millisecond) // past the end that was signed
+	waits, taken := make(chan struct{}), make(chan struct{})
+	go func() {
+		b.clock.Await(1)
+		close(waits)
+	}()
+	go func() {
+		if _, err := b.phone.AwaitRing(b.ctx, func(r phone.Ring) bool { return r.State == phone.Answered }); err == nil {
+			close(taken)
+		}
+	}()
+	select {
+	case <-waits:
+	case <-taken:
+		t.Fatal("answered in time")
+	}
+	b.clock.Advance(time.Second)
+	if s := b.stepped(t, phone.StepAnswered); !strings.Contains(s.Error, "404") || b.server.AnswerTo(tx) != "" {
+		t.Errorf("%+v", s)
 	}
 }
 
