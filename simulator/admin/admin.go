@@ -102,9 +102,18 @@ func (a API) Create(ctx context.Context, name, password string) (int, error) {
 	return made.PK, a.Call(ctx, http.MethodPost, userPath(made.PK)+"set_password/", map[string]string{"password": password}, nil)
 }
 
-// Remove deletes a user.
+// Remove deletes a user. It tries twice where the connection dies, as net/http repeats no DELETE.
 func (a API) Remove(ctx context.Context, user int) error {
-	return a.Call(ctx, http.MethodDelete, userPath(user), nil, nil)
+	err := a.Call(ctx, http.MethodDelete, userPath(user), nil, nil)
+	var status *StatusError
+	if err == nil || errors.As(err, &status) || ctx.Err() != nil {
+		return err
+	}
+	err = a.Call(ctx, http.MethodDelete, userPath(user), nil, nil)
+	if errors.As(err, &status) && status.Status == http.StatusNotFound {
+		return nil // the first time did it
+	}
+	return err
 }
 
 func userPath(id int) string { return "/core/users/" + strconv.Itoa(id) + "/" }

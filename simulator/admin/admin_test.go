@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"testing"
 
@@ -31,5 +32,31 @@ func TestPeopleComeAfreshAndGo(t *testing.T) {
 	api.Token = "guess"
 	if _, err := api.Create(t.Context(), "bob", "secret"); !errors.As(err, &status) || status.Status != http.StatusForbidden {
 		t.Errorf("a wrong token: %v", err)
+	}
+}
+
+// dying does what it is told and then loses the reply, the first time.
+type dying struct{ calls int }
+
+func (d *dying) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if d.calls++; d.calls == 1 && err == nil {
+		res.Body.Close()
+		return nil, io.ErrUnexpectedEOF
+	}
+	return res, err
+}
+
+func TestRemovalSurvivesALostReply(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, servertest.Options{})
+	api := admin.API{Base: s.URL, Token: servertest.AdminToken, HTTP: http.DefaultClient}
+	id, err := api.Create(t.Context(), "ada", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api.HTTP = &http.Client{Transport: &dying{}}
+	if err := api.Remove(t.Context(), id); err != nil || s.Users() != 0 {
+		t.Errorf("%v, %d users are left", err, s.Users())
 	}
 }
