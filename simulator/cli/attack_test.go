@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -90,5 +92,19 @@ func TestConformanceSaysWhatHeld(t *testing.T) {
 		if code != c.code || !strings.Contains(out+errs, c.says) {
 			t.Errorf("%v: exit %d\n%s%s", c.args, code, out, errs)
 		}
+	}
+}
+
+// The stand-in is broken by command, and the attack made for it finds it.
+func TestStandInWithAFlaw(t *testing.T) {
+	t.Parallel()
+	if code, _, errs := run(t, "", "stand-in", "--flaw", "99"); code != 4 || !strings.Contains(errs, "no number of the list") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	at := slices.Index(servertest.Flaws(), servertest.WrongLetsIn) + 1
+	base := started(t, "stand-in", "--flaw", strconv.Itoa(at), "--listen", "127.0.0.1:0")
+	code, out, errs := run(t, "", "attack", "--server", base, "--token", servertest.AdminToken, "--only", "wrong-number")
+	if code != 1 || !strings.Contains(out, "BROKEN") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 }
