@@ -77,6 +77,18 @@ var _ = Describe("The phone answers", Label("phone"), func() {
 		a.Inside(tab)
 	})
 
+	It("denies a code that it has shown already", SpecTimeout(specLimit), func(ctx SpecContext) {
+		ask(ctx, "code_shown_6")
+		a := enrolled(ctx)
+		tab := a.asks()
+		a.answer("Approve and show the code")
+		Eventually(a.phone.Heading).Should(Equal("Type this code at the page"))
+		click(a.phone, "Deny after all")
+		Eventually(a.phone.Heading).Should(Equal("Denied"))
+		Eventually(tab.Heading).Should(Equal("You were not let in"))
+		a.Outside(tab)
+	})
+
 	It("shows a code that is typed at the page, once its owner approved", SpecTimeout(specLimit), func(ctx SpecContext) {
 		ask(ctx, "code_shown_6")
 		a := enrolled(ctx)

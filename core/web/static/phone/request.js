@@ -207,10 +207,28 @@ function ended({ account, challenge }, show, signal, outcome, title, text) {
 function code({ account, challenge }, show, signal) {
   const [number] = challenge.items;
   const left = h("p", { class: "fine left", "aria-hidden": "true" });
+  const wrong = trouble();
+  const deny = button("Deny after all", async () => {
+    if (over || isBusy(deny)) return;
+    wrong.textContent = "";
+    busy(deny, true);
+    try {
+      const signed = await signAnswer(account.key, answerClaims(challenge, account, "deny", "", "possession"));
+      await call(account, "POST", "receive_response", { tx_id: challenge.tx, selected_item: "deny", signed_answer: signed });
+      if (over) return;
+      over = true;
+      ended({ account, challenge }, show, signal, "denied", "Denied", "Nobody was let in.");
+    } catch (failure) {
+      wrong.textContent = failure.message;
+    } finally {
+      busy(deny, false);
+    }
+  });
   show("Type this code at the page", [
     h("p", { class: "shown", "aria-label": [...number].join(" "), text: number.replace(/^(...)/, "$1\u2009") }),
     left,
     h("p", { text: "It is for the page where you sign in, and nowhere else. Tell it to nobody: whoever asks for it wants to sign in as you." }),
+    wrong, deny,
   ]);
   announce(`The code is ${[...number].join(" ")}.`);
   let over = false;
@@ -226,7 +244,7 @@ function code({ account, challenge }, show, signal) {
   tick();
   signal.addEventListener("abort", () => clearInterval(clock));
   watch.changes.addEventListener("change", () => {
-    if (over || challenge.expires <= now() || watch.waiting().some((r) => r.challenge.tx === challenge.tx)) return;
+    if (over || isBusy(deny) || challenge.expires <= now() || watch.waiting().some((r) => r.challenge.tx === challenge.tx)) return;
     over = true;
     ended({ account, challenge }, show, signal, "answered", "Done", "The page has the code, and goes on by itself if it was right.");
   }, { signal });
