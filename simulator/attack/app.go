@@ -82,6 +82,9 @@ type reply struct {
 
 func (r reply) String() string {
 	text := strings.Join(strings.Fields(string(r.body)), " ")
+	if strings.Contains(text, `"token"`) || strings.Contains(text, `"ticket"`) {
+		text = "(with a secret)" // a report is kept, and shown to others
+	}
 	if len(text) > 100 {
 		text = text[:100] + "…"
 	}

@@ -266,3 +266,16 @@ func TestReport(t *testing.T) {
 		}
 	}
 }
+
+// A report says nothing that lets anybody in: of a phone that should not have got a token it says that it got one.
+func TestReportHoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	report := run(t, standIn(t, func(o *servertest.Options) { o.Flaw = servertest.CodeTwice }), "stolen-qr", "relay-page")
+	var b bytes.Buffer
+	if err := report.JSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	if text := b.String(); !strings.Contains(text, "200 (with a secret)") || strings.Contains(text, "server_key") {
+		t.Error(text)
+	}
+}

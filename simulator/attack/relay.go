@@ -14,8 +14,8 @@ import (
 	"countersign/simulator/browser"
 )
 
-// relay is a server of the attacker's that passes on to the real one.
-func relay(ctx context.Context, target string) (base string, stop func(), err error) {
+// relay is a server of the attacker's that passes on to the real one, under that one's name or under its own.
+func relay(ctx context.Context, target string, own bool) (base string, stop func(), err error) {
 	to, err := url.Parse(target)
 	if err != nil {
 		return "", nil, err
@@ -25,7 +25,11 @@ func relay(ctx context.Context, target string) (base string, stop func(), err er
 		return "", nil, err
 	}
 	srv := &http.Server{
-		Handler:           &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }},
+		Handler: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+			if r.SetURL(to); own {
+				r.Out.Host = r.In.Host
+			}
+		}},
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	go func() { _ = srv.Serve(l) }() // it ends by stop
@@ -52,8 +56,9 @@ func relayPage(ctx context.Context, t *trial) error {
 	passed := result.Outcome == browser.Approved
 	// Both are right: where the server compares networks it may ask for more.
 	t.expect(true, "the owner is shown the number by the phishing page, and gives in", "%s %s", result.Outcome, result.Detail)
+	anyName := ""
 	if t.target.Keys {
-		if err := t.relayRequests(ctx); err != nil {
+		if anyName, err = t.relayRequests(ctx); err != nil {
 			return err
 		}
 		if err := t.relayKeys(ctx); err != nil {
@@ -61,34 +66,52 @@ func relayPage(ctx context.Context, t *trial) error {
 		}
 	}
 	if passed {
-		t.note("the number was relayed and let the attacker in, as is expected of any number; what the phone showed was the attacker's browser")
+		t.note("the number was relayed and let the attacker in, as is expected of any number; what the phone showed was the attacker's browser%s", anyName)
 	} else {
-		t.note("the number was relayed, and the server asked for more")
+		t.note("the number was relayed, and the server asked for more%s", anyName)
 	}
 	return nil
 }
 
-// relayRequests has the phone enrol through the relay, whose address it was shown in the QR code.
-func (t *trial) relayRequests(ctx context.Context) error {
-	v, err := t.user(ctx, t.name+"-requests")
-	if err != nil {
-		return err
-	}
-	base, stop, err := relay(ctx, t.o.Base)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	return v.scan(ctx, func(payload []byte) error {
-		a, err := t.thief(payload, verifying)
+// relayRequests has the phone enrol through the relay, whose address it was shown in the QR code. anyName is what there is to say of a
+// server that answers to the relay's name as to its own: the phone's requests are good there, and the relay reads along. It cannot be
+// judged from here, since it is the proxy before a server that knows its names.
+func (t *trial) relayRequests(ctx context.Context) (anyName string, err error) {
+	for _, own := range []bool{false, true} {
+		v, err := t.user(ctx, fmt.Sprintf("%s-requests-%v", t.name, own))
 		if err != nil {
-			return err
+			return "", err
 		}
-		a.server = base
-		got, err := a.enrol(ctx)
-		t.refused("the phone enrols through the relay, which the relayed QR code names", got, err)
-		return nil
-	})
+		base, stop, err := relay(ctx, t.o.Base, own)
+		if err != nil {
+			return "", err
+		}
+		err = v.scan(ctx, func(payload []byte) error {
+			a, err := t.thief(payload, verifying)
+			if err != nil {
+				return err
+			}
+			a.server = base
+			got, err := a.enrol(ctx)
+			switch {
+			case !own:
+				t.refused("the phone enrols through the relay, which the relayed QR code names", got, err)
+			case err != nil:
+				return err
+			default:
+				t.expect(got.status < 500, "the same, and the relay calls the server by the relay's name", "%s", got)
+				if got.status == http.StatusOK {
+					anyName = "; the server answers to any name, so that a relay can read along: have the proxy before it take its own names alone"
+				}
+			}
+			return nil
+		})
+		stop()
+		if err != nil {
+			return "", err
+		}
+	}
+	return anyName, nil
 }
 
 // relayKeys has the relay answer the phone's enrolment with a key of its own, by which it could ask the phone things itself.
