@@ -51,7 +51,8 @@ var _ = Describe("The phone approves what is no login", Label("phone"), func() {
 		}
 	}
 
-	It("T16: shows all that is signed, and signs that", SpecTimeout(specLimit), func(ctx SpecContext) {
+	// T16: what is shown is what is signed, on a real phone's page.
+	It("shows all that is signed, and signs that", SpecTimeout(specLimit), func(ctx SpecContext) {
 		a := enrolled(ctx)
 		path := demand(ctx, a, payment())
 		Expect(lines(a.phone)).To(Equal(payment().Lines()))
@@ -105,7 +106,8 @@ var _ = Describe("The phone's page, grown since the account was added", Label("p
 })
 
 var _ = Describe("The simulated phone's page", Label("phone"), func() {
-	It("T16: compares, shows all that is signed, and answers", SpecTimeout(specLimit), func(ctx SpecContext) {
+	// T16: what is shown is what is signed, on the simulated phone's page.
+	It("compares, shows all that is signed, and answers", SpecTimeout(specLimit), func(ctx SpecContext) {
 		stand := servertest.Start(servertest.Options{Guarded: true})
 		DeferCleanup(stand.Close)
 		stand.AddUser("ada", "secret")
