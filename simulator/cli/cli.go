@@ -38,9 +38,9 @@ func (e *exitError) Unwrap() error { return e.err }
 
 type commands struct {
 	FCM     fcmCmd         `cmd:"" name:"fcm" help:"Serve a double of Firebase Cloud Messaging."`
-	Unified unifiedpushCmd `cmd:"" name:"unifiedpush" help:"Serve a double of the server behind a UnifiedPush distributor."`
 	APNs    apnsCmd        `cmd:"" name:"apns" help:"Serve a double of Apple's push service."`
-	WebPush webpushCmd     `cmd:"" name:"webpush" help:"Serve a double of a Web Push service, as browsers and UnifiedPush use."`
+	WebPush webpushCmd     `cmd:"" name:"webpush" help:"Serve a double of a Web Push service, as browsers use."`
+	Unified unifiedpushCmd `cmd:"" name:"unifiedpush" help:"Serve a double of the server behind a UnifiedPush distributor."`
 	Phone   phoneCmd       `cmd:"" help:"Serve a phone as a web page, for a person to hold."`
 	Run     runCmd         `cmd:"" help:"Run a scenario: phones, logins, trouble; measure and check."`
 	Lint    lintCmd        `cmd:"" help:"Check a scenario, and run nothing."`
@@ -48,10 +48,10 @@ type commands struct {
 	Replay  replayCmd      `cmd:"" help:"Run the scenario of a log again, with its seed, and compare."`
 	Soak    soakCmd        `cmd:"" help:"Run a scenario for hours and watch what grows."`
 	Report  reportCmd      `cmd:"" help:"Make reports of a run from its log."`
+	Compare compareCmd     `cmd:"" help:"Hold a run against an earlier one."`
 	Attack  attackCmd      `cmd:"" help:"Attack a server as thieves of passwords, QR codes and phones would, and say what held."`
 	Conform conformanceCmd `cmd:"" name:"conformance" help:"Hold a server against the requirements T1 to T24 from outside, or against phones of all kinds."`
-	StandIn standInCmd     `cmd:"" name:"stand-in" help:"Serve the built-in stand-in server."`
-	Compare compareCmd     `cmd:"" help:"Hold a run against an earlier one."`
+	StandIn standInCmd     `cmd:"" name:"stand-in" help:"Serve a stand-in for the server, whole or with a flaw."`
 	Version versionCmd     `cmd:"" help:"Print the version."`
 }
 
