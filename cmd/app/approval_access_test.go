@@ -54,7 +54,7 @@ func (n *node) shell(ctx context.Context, script string, env ...string) string {
 		}
 	}
 	script = strings.ReplaceAll(script, "http://localhost:9000", n.base)
-	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script) //nolint:gosec // the documentation's own
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
 	cmd.Env = append(os.Environ(), env...)
 	var errs strings.Builder
 	cmd.Stderr = &errs

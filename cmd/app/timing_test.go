@@ -46,7 +46,7 @@ func (x timed) tells(bound time.Duration) (median time.Duration, z float64, told
 func TestTimingStatistics(t *testing.T) {
 	t.Parallel()
 	const trip = 100 * time.Microsecond
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // G404: noise that is the same each time
+	r := rand.New(rand.NewPCG(1, 2))
 	noise := func() time.Duration {
 		n := time.Duration(r.ExpFloat64() * float64(200*time.Microsecond))
 		if r.IntN(10) == 0 {

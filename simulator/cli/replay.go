@@ -48,7 +48,7 @@ func (c *replayCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		c.Events = filepath.Join(dir, "events.jsonl")
 	}
 	played := c.drive(e, []scenario.Scenario{s}, func(uint64) string { return header.Command })

@@ -336,7 +336,9 @@ func (f *driveFlags) push(e *env, cases []scenario.Scenario) (engine.Push, func(
 	}()
 	stop := func() {
 		cancel()
-		<-served
+		if err := <-served; err != nil {
+			tell(e.err, "simulator: push service: %v\n", err)
+		}
 		d.Close()
 	}
 	if err := <-up; err != nil {

@@ -27,7 +27,7 @@ func TestSchemaAndReferenceAreWhatTheReaderTakes(t *testing.T) {
 	}
 	for path, want := range map[string][]byte{filepath.Join(scenarios, "schema.json"): schema, "../../docs/scenario-reference.md": scenario.Reference(words)} {
 		if *update {
-			if err := os.WriteFile(path, want, 0o644); err != nil { //nolint:gosec // a file of the repository
+			if err := os.WriteFile(path, want, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -14,7 +14,7 @@ const settled = 3
 
 // stays is after how long in a system call, with nothing else to run, a goroutine is taken for one that stays there: what a
 // program does by itself, such as a write to a file, is over by then.
-const stays = 50 * time.Millisecond
+const stays = 250 * time.Millisecond
 
 // collectAfter is how much may be allocated before a collection is made, between two instants.
 const collectAfter = 256 << 20
@@ -111,7 +111,9 @@ func (w *watch) quiet() bool {
 		w.calm, w.since = 0, time.Time{}
 		return false
 	}
-	if outside := w.samples[2].Value.Uint64(); outside > w.outside {
+	outside := w.samples[2].Value.Uint64()
+	w.outside = min(w.outside, outside)
+	if outside > w.outside {
 		w.calm = 0
 		if w.since.IsZero() {
 			w.since = time.Now()

@@ -163,12 +163,12 @@ func (h *Hub) snapshot() Snapshot {
 // progress is by logins where their number is known, else by time.
 func (h *Hub) progress(s *Snapshot) {
 	planned, lasts := h.header.Logins, h.header.Lasts
-	switch {
-	case h.phase == Preparing:
+	switch h.phase {
+	case Preparing:
 		if s.Phones.All > 0 {
 			s.Progress = float64(s.Phones.Ready()+s.Phones.Offline) / float64(s.Phones.All)
 		}
-	case h.phase == Ended:
+	case Ended:
 		s.Left = 0
 		if h.ended == "done" {
 			s.Progress = 1

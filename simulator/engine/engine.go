@@ -142,7 +142,7 @@ func (r *run) play(ctx context.Context) (v Verdict, err error) {
 func (r *run) failed(ctx context.Context, err error) (Verdict, error) {
 	switch {
 	case ctx.Err() != nil:
-		return Verdict{Interrupted: true}, nil
+		return Verdict{Interrupted: true}, nil //nolint:nilerr // it follows from the interruption
 	case errors.Is(err, ErrUnreachable):
 		return Verdict{Unreachable: err}, nil
 	}

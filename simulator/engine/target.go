@@ -1,13 +1,14 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
@@ -90,14 +91,19 @@ func (r *run) openWorld(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	push := httptest.NewServer(double)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	endpoint := "http://" + listener.Addr().String()
+	push := &http.Server{Handler: double, ReadHeaderTimeout: callLimit}
+	go func() { _ = push.Serve(listener) }() // ends with Close
 	r.target.close = func() {
-		push.CloseClientConnections()
-		push.Close()
+		_ = push.Close()
 		double.Close()
 		remove()
 	}
-	credentials, err := double.ServiceAccount(push.URL)
+	credentials, err := double.ServiceAccount(endpoint)
 	if err != nil {
 		return err
 	}
@@ -113,7 +119,7 @@ func (r *run) openWorld(ctx context.Context) (err error) {
 		settings["mobile.answer_window"] = t.Window.String()
 	}
 	r.o.Progress(fmt.Sprintf("starting a database and %d nodes", t.Nodes))
-	w, err := world.New(ctx, world.Options{Dir: dir, Program: program, Nodes: t.Nodes, Settings: settings, Log: r.o.NodeLog}, credentials, push.URL+"/v1")
+	w, err := world.New(ctx, world.Options{Dir: dir, Program: program, Nodes: t.Nodes, Settings: settings, Log: r.o.NodeLog}, credentials, endpoint+"/v1")
 	if err != nil {
 		return err
 	}
@@ -160,16 +166,41 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.Body = http.NoBody
 	}
 	defer req.Body.Close()
-	recorder := httptest.NewRecorder()
+	reply := &reply{header: http.Header{}}
 	inner := req.Clone(req.Context())
 	inner.RequestURI, inner.RemoteAddr = req.URL.RequestURI(), "127.0.0.1:1"
-	m.handler.ServeHTTP(recorder, inner)
+	m.handler.ServeHTTP(reply, inner)
 	if err := req.Context().Err(); err != nil {
 		return nil, err
 	}
-	res := recorder.Result()
-	res.Request = req
-	return res, nil
+	reply.WriteHeader(http.StatusOK) // what a handler means that writes nothing
+	return &http.Response{
+		Status: fmt.Sprint(reply.status, " ", http.StatusText(reply.status)), StatusCode: reply.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: reply.header, Body: io.NopCloser(&reply.body), ContentLength: int64(reply.body.Len()), Request: req,
+	}, nil
+}
+
+// reply is what a handler answers.
+type reply struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header is the reply's.
+func (r *reply) Header() http.Header { return r.header }
+
+// WriteHeader takes the first status.
+func (r *reply) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+}
+
+// Write takes the body.
+func (r *reply) Write(text []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	return r.body.Write(text)
 }
 
 // probe asks the server for something that an administrator may see. An error is ErrUnreachable where nobody answers.

@@ -121,7 +121,7 @@ func (p *Phone) listen(ctx context.Context, a Account, _ *string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	conn.SetReadLimit(maxMessages)
 	for {

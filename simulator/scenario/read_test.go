@@ -104,7 +104,7 @@ func TestProblemsNameLineFieldAndTheNearestWord(t *testing.T) {
 		one("p(99.9)<500", "p(101)<500"):                   `"101" is no quantile`,
 		one("p(99.9)<500", "p99<500"):                      `want a limit such as p(95)<500`,
 		one("avg<=100", "agv<=100"):                        `unknown aggregation "agv", did you mean avg?`,
-		one("${people}", "${peopel}"):                      `phones[0].count: unknown variable "peopel", did you mean people?`,
+		one("${people}", "${peple}"):                       `phones[0].count: unknown variable "peple", did you mean people?`,
 		"name: [":                                          `s.yaml:1:1: no YAML`,
 		"- a":                                              `want fields, as in name: value`,
 	} {

@@ -256,7 +256,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request, d *device) {
 	gone := make(chan struct{})
 	s.mu.Unlock()
 	defer s.mu.Lock()
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	go func() {
 		defer close(gone)
 		_, _, _ = conn.NextReader()

@@ -32,7 +32,8 @@ type process struct {
 // launch starts a program and waits until a line of its output matches ready, whose group is kept in said. Its standard
 // error, and its output from then on, go to log.
 func launch(ctx context.Context, log io.Writer, ready *regexp.Regexp, environ []string, program string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(program, args...), done: make(chan struct{})} //nolint:gosec // the program that the person named
+	// It outlives ctx, which bounds the start: the world ends it.
+	p := &process{cmd: exec.CommandContext(context.WithoutCancel(ctx), program, args...), done: make(chan struct{})} //nolint:gosec // the program that the person named
 	last := &tail{to: log}
 	p.cmd.Env, p.cmd.Stderr = environ, last
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt of the terminal is for us, who then stop it in order

@@ -117,7 +117,7 @@ func (w *World) log(name string) (io.Writer, func(), error) {
 	if w.o.Log != nil {
 		return w.o.Log, func() {}, nil
 	}
-	f, err := os.OpenFile(filepath.Join(w.o.Dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(filepath.Join(w.o.Dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // G304: below the directory of the run
 	if err != nil {
 		return nil, nil, err
 	}

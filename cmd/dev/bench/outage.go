@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,7 +145,7 @@ func (o *Outage) measure(ctx context.Context, progress func(string, ...any)) (_ 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // PostgreSQL's own user must be able to enter
+	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
 	pg, err := db.StartManaged(ctx, db.ManagedOptions{Dir: filepath.Join(dir, "data"), Volatile: true, Connections: 60})
@@ -157,16 +157,22 @@ func (o *Outage) measure(ctx context.Context, progress func(string, ...any)) (_ 
 	if s.double, err = fcm.New(fcm.Options{AcceptAny: true, History: 1 << 17}); err != nil {
 		return nil, err
 	}
-	push := httptest.NewServer(s.double)
-	defer push.Close()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	endpoint := "http://" + listener.Addr().String()
+	push := &http.Server{Handler: s.double, ReadHeaderTimeout: time.Minute}
+	go func() { _ = push.Serve(listener) }() // ends with Close
+	defer func() { err = errors.Join(err, push.Close()) }()
 	defer s.double.Close()
-	credentials, err := s.double.ServiceAccount(push.URL)
+	credentials, err := s.double.ServiceAccount(endpoint)
 	if err != nil {
 		return nil, err
 	}
 	c := app.Defaults()
 	c.Listen, c.DataDir, c.Worker, c.Database.URL = "127.0.0.1:0", filepath.Join(dir, "keys"), false, pg.URL()
-	c.Push.FCM.Credentials, c.Push.FCM.URL, c.Mobile.AnswerWindow = string(credentials), push.URL+"/v1", o.Window
+	c.Push.FCM.Credentials, c.Push.FCM.URL, c.Mobile.AnswerWindow = string(credentials), endpoint+"/v1", o.Window
 	s.server, err = app.Open(ctx, c, app.Options{Log: slog.New(slog.DiscardHandler), Getenv: func(string) string { return "" }})
 	if err != nil {
 		return nil, err
