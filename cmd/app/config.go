@@ -28,6 +28,8 @@ type Config struct {
 	OldSecretKeys  []string       `yaml:"old_secret_keys" secret:"true" help:"Keys that were used before, or will be next; they open what they sealed and seal nothing."`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" help:"Networks whose X-Forwarded-For, -Proto and -Host headers are believed."`
 
+	Hosts []string `yaml:"hosts" help:"Names under which the server answers, with a port for that port alone. Without one it answers under every name, also to a page that relays it."`
+
 	TLS struct {
 		Certificate string `yaml:"certificate" help:"PEM file of the certificate chain; with key, the server speaks TLS."`
 		Key         string `yaml:"key" help:"PEM file of the certificate's private key."`

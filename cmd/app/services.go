@@ -104,7 +104,7 @@ func newServices(a *App, keeper *secret.Keeper, hasher *user.Hasher, events *eve
 		return nil, err
 	}
 	s.api = api.New(api.Options{
-		Log: a.log, Metrics: a.metrics, TrustedProxies: a.config.TrustedProxies,
+		Log: a.log, Metrics: a.metrics, TrustedProxies: a.config.TrustedProxies, Hosts: a.config.Hosts,
 		BodyLimit: a.config.HTTP.BodyLimit, ReadTimeout: a.config.HTTP.ReadTimeout, Version: Version,
 		Authenticators: []api.Authenticator{s.mobile.Authenticator, s.tokens.Authenticate, s.sessions.Authenticate},
 		Brand:          s.brandRef,

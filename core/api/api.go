@@ -30,13 +30,16 @@ type Options struct {
 	Schemes        []Scheme              // security schemes of the document; default: authentik, a bearer token
 	// Brand names the brand of a host for the audit events of a request; default: none. It must not fail nor take long.
 	Brand          func(ctx context.Context, host string) *event.Ref
-	TrustedProxies []netip.Prefix   // whose X-Forwarded-For, -Proto and -Host are believed
-	BodyLimit      int64            // bytes of a request body; default 1 MiB
-	ReadTimeout    time.Duration    // for a whole request body; default 15 s
-	Title          string           // of the document; default "Countersign"
-	Version        string           // of the document; default "0"
-	Now            func() time.Time // default time.Now
-	Random         io.Reader        // default crypto/rand
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For, -Proto and -Host are believed
+	// Hosts are the names under which the API answers, with a port for that port alone; none: every name. Paths below /-/, which
+	// are for probes, are answered always.
+	Hosts       []string
+	BodyLimit   int64            // bytes of a request body; default 1 MiB
+	ReadTimeout time.Duration    // for a whole request body; default 15 s
+	Title       string           // of the document; default "Countersign"
+	Version     string           // of the document; default "0"
+	Now         func() time.Time // default time.Now
+	Random      io.Reader        // default crypto/rand
 }
 
 // Scheme is a security scheme of the document: a bearer token in the Authorization header.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -47,6 +48,19 @@ func (a *API) client(r *http.Request) client {
 		c.host = host
 	}
 	return c
+}
+
+// answers says whether the API is to answer under the name that a request gives. A page on another name, which hands requests on to
+// ours, would otherwise be taken for us: by browsers, and by phones that enrol through it.
+func (a *API) answers(host, path string) bool {
+	if len(a.o.Hosts) == 0 || strings.HasPrefix(path, "/-/") {
+		return true
+	}
+	name := host
+	if at := strings.LastIndexByte(host, ':'); at > strings.LastIndexByte(host, ']') {
+		name = host[:at]
+	}
+	return slices.ContainsFunc(a.o.Hosts, func(h string) bool { return strings.EqualFold(h, host) || strings.EqualFold(h, name) })
 }
 
 func (a *API) trusted(ip netip.Addr) bool {

@@ -84,6 +84,9 @@ func (a *API) run(r *Request, rt *route, fn func(ctx context.Context, r *Request
 			err = &fault.Error{Kind: fault.Internal, Code: "internal", Detail: internalText, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
+	if !a.answers(r.client.host, r.HTTP.URL.Path) {
+		return &fault.Error{Kind: fault.Misdirected, Code: "misdirected", Detail: "This server does not answer under the name " + r.client.host + "."}
+	}
 	if a.o.Brand != nil && rt.page == "" {
 		r.origin.Brand = a.o.Brand(r.HTTP.Context(), r.client.host)
 	}

@@ -26,6 +26,7 @@ const (
 	Throttled                // 429: too often; RetryAfter says when again
 	Unavailable              // 503: something that we need is away; trying again helps
 	Unauthorized             // 401: a phone with a key has to prove that it has it (RFC 9449); nobody else gets it
+	Misdirected              // 421: the server does not answer under the name that was asked for (RFC 9110 §15.5.20)
 )
 
 var statuses = map[Kind]int{
@@ -33,6 +34,7 @@ var statuses = map[Kind]int{
 	NotFound: http.StatusNotFound, Method: http.StatusMethodNotAllowed, Conflict: http.StatusConflict,
 	TooLarge: http.StatusRequestEntityTooLarge, MediaType: http.StatusUnsupportedMediaType,
 	Throttled: http.StatusTooManyRequests, Unavailable: http.StatusServiceUnavailable, Unauthorized: http.StatusUnauthorized,
+	Misdirected: http.StatusMisdirectedRequest,
 }
 
 // Status is the HTTP status of the kind.

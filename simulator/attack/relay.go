@@ -101,7 +101,7 @@ func (t *trial) relayRequests(ctx context.Context) (anyName string, err error) {
 			default:
 				t.expect(got.status < 500, "the same, and the relay calls the server by the relay's name", "%s", got)
 				if got.status == http.StatusOK {
-					anyName = "; the server answers to any name, so that a relay can read along: have the proxy before it take its own names alone"
+					anyName = "; the server answers to any name, so that a relay can read along: its setting hosts names its own"
 				}
 			}
 			return nil

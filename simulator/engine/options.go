@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"hash/fnv"
 	"io"
@@ -73,6 +74,16 @@ func rng(seed uint64, purpose string, whose int) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, purpose)
 	return rand.New(rand.NewPCG(seed^h.Sum64(), uint64(whose))) //nolint:gosec // G404: draws that a seed repeats, no secrets
+}
+
+// bytesOf is the same as bytes, for names and keys of simulated phones, which protect nothing.
+func bytesOf(seed uint64, purpose string, whose int) io.Reader {
+	var key [32]byte
+	draws := rng(seed, purpose, whose)
+	for i := range 4 {
+		binary.LittleEndian.PutUint64(key[8*i:], draws.Uint64())
+	}
+	return rand.NewChaCha8(key)
 }
 
 // Words are those of a scenario whose meaning is this package's; metrics are its Meter's.

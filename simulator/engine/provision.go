@@ -58,7 +58,7 @@ func (r *run) newPerson(number int, g scenario.Phones) *person {
 		Passkey: g.Kind == "passkey", Attests: maker.Fault(g.Attests), Maker: r.maker,
 		Info: wire.Info{AppVersion: g.App, Platform: wire.Platform(g.Platform)},
 		HTTP: &http.Client{Transport: witness{r.hop("phone", number), p}, Timeout: callLimit},
-		Skew: g.Skew, Fetch: phone.Fetch(g.Learns),
+		Skew: g.Skew, Fetch: phone.Fetch(g.Learns), Rand: bytesOf(r.o.Seed, "phone", number),
 	}
 	if r.target.push != nil && g.Learns == string(phone.ByPush) {
 		o.Push = fault.NewSource(&r.board, r.target.push, r.clock, rng(r.o.Seed, "delivery", number))
