@@ -34,12 +34,13 @@ import (
 
 // Phones measures phones that are held: bytes for each, how soon one hears, and what the idle ones cost.
 type Phones struct {
-	Count int           `default:"50000" help:"Phones. The process may open few more files than that: see ulimit -n."`
-	Mode  []string      `default:"socket,poll" enum:"socket,poll" help:"How they are held."`
-	Wakes int           `default:"1000" help:"Prompts that are opened, 100 a second."`
-	Idle  time.Duration `default:"20s" help:"How long the idle processor time is measured. Polls are renewed every 50 s."`
-	JSON  bool          `help:"Print one JSON object for each mode."`
-	Dir   string        `type:"path" placeholder:"DIR" help:"Directory for the database; a temporary one is made in it."`
+	Count  int           `default:"50000" help:"Phones. The process may open few more files than that: see ulimit -n."`
+	Mode   []string      `default:"socket,poll" enum:"socket,poll" help:"How they are held."`
+	Memory bool          `help:"Connect them in memory, where a process may open too few files. Their own half of each connection then counts as well, on both sides of the ratio."`
+	Wakes  int           `default:"1000" help:"Prompts that are opened, 100 a second."`
+	Idle   time.Duration `default:"20s" help:"How long the idle processor time is measured. Polls are renewed every 50 s."`
+	JSON   bool          `help:"Print one JSON object for each mode."`
+	Dir    string        `type:"path" placeholder:"DIR" help:"Directory for the database; a temporary one is made in it."`
 }
 
 // Held is what phones that are held cost. The raw figures are of an HTTP server of the standard library that holds as many
@@ -67,8 +68,8 @@ func (p *Phones) Run(ctx context.Context, k *kong.Context) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
-	if most := int(min(limit.Max, 1<<30)) - spareFiles; p.Count > most {
-		return fmt.Errorf("--count: %d phones at most, as a process may open %d files here; raise the hard limit (ulimit -Hn) for more", most, limit.Max)
+	if most := int(min(limit.Max, 1<<30)) - spareFiles; p.Count > most && !p.Memory {
+		return fmt.Errorf("--count: %d phones at most, as a process may open %d files here; raise the hard limit (ulimit -Hn) for more, or hold them in --memory", most, limit.Max)
 	}
 	for _, mode := range p.Mode {
 		h, err := p.measure(ctx, mode)
@@ -94,6 +95,8 @@ type phonesOrder struct {
 	Addr   string
 	Mode   string
 	Phones []heldPhone
+
+	memory *memoryNet // they are held in this process
 }
 
 type heldPhone struct{ Device, Token string }
@@ -114,7 +117,13 @@ func (p *Phones) measure(ctx context.Context, mode string) (_ *Held, err error) 
 	defer func() { err = errors.Join(err, pg.Stop(context.WithoutCancel(ctx))) }()
 	c := app.Defaults()
 	c.Listen, c.DataDir, c.Worker, c.Database.URL = "127.0.0.1:0", filepath.Join(dir, "keys"), false, pg.URL()
-	server, err := app.Open(ctx, c, app.Options{Log: slog.New(slog.DiscardHandler), Getenv: func(string) string { return "" }})
+	o := app.Options{Log: slog.New(slog.DiscardHandler), Getenv: func(string) string { return "" }}
+	order := phonesOrder{Mode: mode}
+	if p.Memory {
+		order.memory = newMemoryNet()
+		o.Listener = order.memory
+	}
+	server, err := app.Open(ctx, c, o)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +135,7 @@ func (p *Phones) measure(ctx context.Context, mode string) (_ *Held, err error) 
 		stop()
 		err = errors.Join(err, <-ran)
 	}()
-	order := phonesOrder{Addr: server.Addr().String(), Mode: mode}
+	order.Addr = server.Addr().String()
 	if order.Phones, err = enlist(ctx, server.Pool(), p.Count); err != nil {
 		return nil, err
 	}
@@ -136,7 +145,7 @@ func (p *Phones) measure(ctx context.Context, mode string) (_ *Held, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := allHeld(ctx, order.Addr, p.Count); err != nil {
+	if err := allHeld(ctx, order, p.Count); err != nil {
 		return nil, errors.Join(err, crowd.dismiss())
 	}
 	after := memory()
@@ -157,22 +166,24 @@ func (p *Phones) measure(ctx context.Context, mode string) (_ *Held, err error) 
 	if err := crowd.dismiss(); err != nil {
 		return nil, err
 	}
-	h.Raw, err = rawHeld(ctx, p.Count)
+	h.Raw, err = rawHeld(ctx, p.Count, p.Memory)
 	h.Ratio = h.Bytes / h.Raw
 	return h, err
 }
 
 // allHeld waits until the server holds so many phones, by its own word.
-func allHeld(ctx context.Context, addr string, n int) error {
+func allHeld(ctx context.Context, order phonesOrder, n int) error {
+	client := &http.Client{Transport: &http.Transport{DialContext: order.dialer(0)}}
+	defer client.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	want := fmt.Sprintf("\ncountersign_mobile_phones_held %v\n", float64(n))
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/-/metrics/", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+order.Addr+"/-/metrics/", nil)
 		if err != nil {
 			return err
 		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := client.Do(req)
 		if err != nil {
 			return fmt.Errorf("wait for the phones: %w", err)
 		}
@@ -246,10 +257,11 @@ func (p *Phones) wake(ctx context.Context, server *app.App, order phonesOrder, c
 	return nil
 }
 
-// crowdProcess is the phones' process.
+// crowdProcess is the phones' process, or, in memory, this one's phones.
 type crowdProcess struct {
 	cmd   *exec.Cmd
 	in    io.Closer
+	leave context.CancelFunc
 	heard chan hearing
 }
 
@@ -260,6 +272,11 @@ type hearing struct {
 
 // muster starts the phones and returns when all are held.
 func muster(ctx context.Context, order phonesOrder) (*crowdProcess, error) {
+	if order.memory != nil {
+		ctx, leave := context.WithCancel(ctx)
+		c := &crowdProcess{leave: leave, heard: make(chan hearing, 1<<16)}
+		return c, hold(ctx, order, func(phone int) { c.heard <- hearing{phone, time.Now()} })
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -300,7 +317,13 @@ func muster(ctx context.Context, order phonesOrder) (*crowdProcess, error) {
 	return c, nil
 }
 
-func (c *crowdProcess) dismiss() error { return errors.Join(c.in.Close(), c.cmd.Wait()) }
+func (c *crowdProcess) dismiss() error {
+	if c.leave != nil {
+		c.leave()
+		return nil
+	}
+	return errors.Join(c.in.Close(), c.cmd.Wait())
+}
 
 // HoldPhones is the phones' process: it reads an order from its standard input, has every phone held, says so, then which
 // phone was given a prompt and when, and ends with its input.
@@ -326,19 +349,41 @@ func (*HoldPhones) Run(ctx context.Context, k *kong.Context) error {
 		defer mu.Unlock()
 		_, _ = fmt.Fprintln(k.Stdout, phone, at)
 	}
+	if err := hold(ctx, order, tell); err != nil {
+		return err
+	}
+	mu.Lock()
+	_, _ = fmt.Fprintln(k.Stdout, "held")
+	mu.Unlock()
+	_, _ = io.Copy(io.Discard, in)
+	return nil
+}
+
+type dialContext = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// dialer is how phone i connects.
+func (o phonesOrder) dialer(i int) dialContext {
+	if o.memory != nil {
+		return o.memory.dial
+	}
+	// A source address has some 28,000 ports.
+	return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i/20_000))}}).DialContext
+}
+
+// hold has every phone of the order held, until ctx ends, and returns when all are; tell is told which was given a prompt.
+func hold(ctx context.Context, order phonesOrder, tell func(phone int)) error {
 	g, _ := errgroup.WithContext(ctx)
 	g.SetLimit(64)
 	for i, p := range order.Phones {
 		g.Go(func() error {
-			// A source address has some 28,000 ports.
-			dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i/20_000))}}
+			dial := order.dialer(i)
 			switch order.Mode {
 			case "socket":
-				return listenOn(ctx, dialer, order.Addr, p, func() { tell(i) })
+				return listenOn(ctx, dial, order.Addr, p, func() { tell(i) })
 			case "poll":
-				return pollOn(ctx, dialer, order.Addr, p, func() { tell(i) })
+				return pollOn(ctx, dial, order.Addr, p, func() { tell(i) })
 			}
-			tcp, err := dialer.DialContext(ctx, "tcp", order.Addr)
+			tcp, err := dial(ctx, "tcp", order.Addr)
 			if err == nil {
 				_, err = io.WriteString(tcp, "GET / HTTP/1.1\r\nHost: id.example\r\n\r\n")
 				context.AfterFunc(ctx, func() { _ = tcp.Close() })
@@ -350,16 +395,12 @@ func (*HoldPhones) Run(ctx context.Context, k *kong.Context) error {
 		return err
 	}
 	time.Sleep(3 * time.Second) // for the second looks of the server
-	mu.Lock()
-	_, _ = fmt.Fprintln(k.Stdout, "held")
-	mu.Unlock()
-	_, _ = io.Copy(io.Discard, in)
 	return nil
 }
 
 // listenOn holds a phone on a socket; it returns when the first message is there.
-func listenOn(ctx context.Context, d *net.Dialer, addr string, p heldPhone, tell func()) error {
-	dialer := websocket.Dialer{NetDialContext: d.DialContext, ReadBufferSize: 512, WriteBufferSize: 512}
+func listenOn(ctx context.Context, dial dialContext, addr string, p heldPhone, tell func()) error {
+	dialer := websocket.Dialer{NetDialContext: dial, ReadBufferSize: 512, WriteBufferSize: 512}
 	conn, res, err := dialer.DialContext(ctx, "ws://"+addr+"/"+wire.Path(p.Device, wire.ActionSocket), http.Header{"Authorization": {"Bearer " + p.Token}})
 	if err != nil {
 		return err
@@ -381,8 +422,8 @@ func listenOn(ctx context.Context, d *net.Dialer, addr string, p heldPhone, tell
 }
 
 // pollOn holds a phone on a long poll, again and again.
-func pollOn(ctx context.Context, d *net.Dialer, addr string, p heldPhone, tell func()) error {
-	tcp, err := d.DialContext(ctx, "tcp", addr)
+func pollOn(ctx context.Context, dial dialContext, addr string, p heldPhone, tell func()) error {
+	tcp, err := dial(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
@@ -415,17 +456,21 @@ func pollOn(ctx context.Context, d *net.Dialer, addr string, p heldPhone, tell f
 }
 
 // rawHeld is what a request costs a server of the standard library that holds it, in bytes of heap and stacks.
-func rawHeld(ctx context.Context, n int) (_ float64, err error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
+func rawHeld(ctx context.Context, n int, inMemory bool) (_ float64, err error) {
+	order := phonesOrder{Mode: "raw", Phones: make([]heldPhone, n)}
+	var l net.Listener
+	if inMemory {
+		order.memory = newMemoryNet()
+		l = order.memory
+	} else if l, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 		return 0, err
 	}
+	order.Addr = l.Addr().String()
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })}
 	go func() { _ = server.Serve(l) }()
 	defer func() { err = errors.Join(err, server.Close()) }()
 	before := memory()
-	crowd, err := muster(ctx, phonesOrder{Addr: l.Addr().String(), Mode: "raw", Phones: make([]heldPhone, n)})
+	crowd, err := muster(ctx, order)
 	if err != nil {
 		return 0, err
 	}
