@@ -122,6 +122,7 @@ func TestPauseStepAndTakeOver(t *testing.T) {
 	s := read(t, "name: s\ntarget: {url: x}\nphones: [{name: all, count: 1, people: [{do: deny}]}]\nlogins: [{rate: 1000, count: 3}]\n")
 	s.Target.URL = server.URL
 	var control engine.Control
+	var answering sync.WaitGroup
 	control.Pause()
 	log := recorder{}
 	log.each = func(e event.Event) {
@@ -133,17 +134,18 @@ func TestPauseStepAndTakeOver(t *testing.T) {
 			control.Step()
 		case e.Kind == event.PhoneStep && e.Name == "rang" && e.Login == 2:
 			ring := control.Ring(1)[0]
-			go func() {
+			answering.Go(func() {
 				if err := control.Answer(1, ring.TxID, server.Right(ring.TxID)); err != nil {
 					t.Error(err)
 				}
-			}()
+			})
 		case e.Kind == event.LoginEnded && e.Login == 2:
 			control.Release(1)
 			control.Resume()
 		}
 	}
 	v, err := engine.Run(t.Context(), engine.Options{Scenario: s, Token: servertest.AdminToken, Push: push{server}, Meter: meter{}, Sink: &log, Control: &control})
+	answering.Wait()
 	if err != nil || v.Wrong != 0 {
 		t.Errorf("%+v %v", v, err)
 	}
