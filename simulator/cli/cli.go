@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -62,8 +63,15 @@ type env struct {
 	in       io.Reader
 }
 
+// telling lets one at a time tell: commands do so from several goroutines.
+var telling sync.Mutex
+
 // tell writes to the person; where that fails nobody is left to tell.
-func tell(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
+func tell(w io.Writer, format string, args ...any) {
+	telling.Lock()
+	defer telling.Unlock()
+	_, _ = fmt.Fprintf(w, format, args...)
+}
 
 // Main runs one command until it is done or ctx ends, and returns the exit code.
 func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {

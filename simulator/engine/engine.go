@@ -169,7 +169,8 @@ func (r *run) logins() {
 	}
 	for i, l := range r.s.Logins {
 		for k := range l.People {
-			streams.Go(func() { r.closed(l, groups[i][k], k, open+offset+k+1, stride) })
+			number := open + offset + k + 1
+			streams.Go(func() { r.closed(l, groups[i][k], k, number, stride) })
 		}
 		offset += l.People
 	}

@@ -47,6 +47,10 @@ func (s *Source) carry(ctx context.Context, in <-chan fcm.Message, out chan<- fc
 	defer close(out)
 	defer late.Wait()
 	var waiting chan struct{} // of a message that lets itself be overtaken
+	var last struct {         // the message before, so that what is due together comes in order
+		due  time.Time
+		done chan struct{}
+	}
 	for m := range in {
 		passes := waiting
 		waiting = nil
@@ -60,9 +64,22 @@ func (s *Source) carry(ctx context.Context, in <-chan fcm.Message, out chan<- fc
 				waiting = make(chan struct{})
 			}
 			yieldTo := waiting
+			var before chan struct{}
+			due := s.clock.Now().Add(wait)
+			if last.done != nil && !due.Before(last.due) {
+				before = last.done
+			}
+			done := make(chan struct{})
+			if last.due, last.done = due, done; yields {
+				last.done = nil
+			}
 			late.Go(func() {
+				defer close(done)
 				if pause(ctx, s.clock, wait) != nil {
 					return
+				}
+				if before != nil {
+					<-before // it ends with ctx, too
 				}
 				if yieldTo != nil {
 					s.yield(ctx, yieldTo)
