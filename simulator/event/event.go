@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -70,6 +71,14 @@ func (k Kind) actor() int {
 		return 3
 	}
 	return 0
+}
+
+// turn is the place of a phone's step among those of one instant; all others are in the order in which they came.
+func (e Event) turn() int {
+	if e.Kind != PhoneStep {
+		return 0
+	}
+	return slices.Index([]string{"push_received", "duplicate", "fetched", "nothing_pending", "rang", "decided", "answered"}, e.Name)
 }
 
 // The gauges of a Sample.

@@ -17,7 +17,8 @@ const maxLine = 4 << 20
 //
 // Under a virtual clock many things happen at one instant, in an order that is the scheduler's and not the scenario's. An
 // ordered log therefore holds back the lines of an instant and writes them by login, then who did it, then phone, in the order
-// in which each of these did them: equal runs have equal logs, byte for byte.
+// in which each of these did them, or for a phone, which does several things at once, would do them: equal runs have equal logs,
+// byte for byte.
 type Log struct {
 	mu      sync.Mutex
 	w       *bufio.Writer
@@ -48,7 +49,7 @@ func (l *Log) Take(e Event) {
 
 func (l *Log) release() {
 	slices.SortStableFunc(l.held, func(a, b Event) int {
-		return cmp.Or(a.Kind.act()-b.Kind.act(), a.Login-b.Login, a.Kind.actor()-b.Kind.actor(), a.Phone-b.Phone)
+		return cmp.Or(a.Kind.act()-b.Kind.act(), a.Login-b.Login, a.Kind.actor()-b.Kind.actor(), a.Phone-b.Phone, a.turn()-b.turn())
 	})
 	for _, e := range l.held {
 		l.write(e)

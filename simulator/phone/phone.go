@@ -85,6 +85,7 @@ type Phone struct {
 	missed    []fcm.Message // in Offline
 	saver     time.Duration
 	killed    bool
+	waking    map[string]bool // prompts that a push announced and that are being fetched
 }
 
 // Account is one enrolment on the phone.

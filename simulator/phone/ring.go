@@ -107,10 +107,13 @@ func (p *Phone) pushed(m fcm.Message) {
 		p.ring(r)
 	case p.o.Stock:
 		p.note(Step{Name: StepIgnored, TxID: push.TxID, Detail: "a stock phone cannot fetch"})
-	case p.known(push.TxID):
+	case !p.claim(push.TxID):
 		p.note(Step{Name: StepDuplicate, TxID: push.TxID})
 	default:
 		p.wake(push.TxID)
+		p.mu.Lock()
+		delete(p.waking, push.TxID)
+		p.mu.Unlock()
 	}
 }
 
@@ -344,10 +347,18 @@ func (p *Phone) find(tx string) *Ring {
 	return nil
 }
 
-func (p *Phone) known(tx string) bool {
+// claim takes the push for a prompt; false when the phone has the prompt, or fetches it already: a push may come twice at once.
+func (p *Phone) claim(tx string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.find(tx) != nil
+	if p.find(tx) != nil || p.waking[tx] {
+		return false
+	}
+	if p.waking == nil {
+		p.waking = map[string]bool{}
+	}
+	p.waking[tx] = true
+	return true
 }
 
 // AwaitRing returns the newest ring, present or to come, for which match is true.
