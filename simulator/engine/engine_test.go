@@ -3,6 +3,7 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -78,6 +79,12 @@ func TestEqualSeedsHaveEqualLogs(t *testing.T) {
 	}
 	for range 3 {
 		if _, again := play(t, s, 7); again != first {
+			a, b := strings.Split(first, "\n"), strings.Split(again, "\n")
+			for i := range min(len(a), len(b)) {
+				if a[i] != b[i] {
+					t.Fatalf("the same seed gives another log, from line %d on:\n%s\n%s", i+1, a[i], b[i])
+				}
+			}
 			t.Fatal("the same seed gives another log")
 		}
 	}

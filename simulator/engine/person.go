@@ -34,6 +34,8 @@ type person struct {
 
 	mu   sync.Mutex
 	last chan struct{} // closed when the login before is over
+
+	prompts map[string]int // their login
 }
 
 // browserEars are what a browser tells while one login runs in it.
@@ -83,6 +85,30 @@ func (w witness) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.RoundTripper.RoundTrip(req)
 }
 
+// loginOf is the login that a prompt belongs to: the one that ran when the phone first heard of it. Its last step may come when the
+// person's next login has begun.
+func (p *person) loginOf(tx string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if login, known := p.prompts[tx]; known {
+		return login
+	}
+	login := 0
+	if current := p.plan.Load(); current != nil {
+		login = current.login
+	}
+	if tx != "" {
+		if len(p.prompts) >= maxPrompts || p.prompts == nil {
+			p.prompts = map[string]int{}
+		}
+		p.prompts[tx] = login
+	}
+	return login
+}
+
+// maxPrompts is how many prompts of a phone are remembered.
+const maxPrompts = 100
+
 // address is what an error of net/http begins with: another one for each phone, where it is the cause that tells.
 var address = regexp.MustCompile(`(Get|Post) "[^"]*": `)
 
@@ -90,9 +116,7 @@ var address = regexp.MustCompile(`(Get|Post) "[^"]*": `)
 func (r *run) heard(p *person, s phone.Step) {
 	// The step's own time is that of the phone's clock, which may go wrong.
 	e := event.Event{At: r.at(r.clock.Now()), Kind: event.PhoneStep, Phone: p.number, Name: s.Name, Took: event.Millis(s.Took), Error: s.Error}
-	if current := p.plan.Load(); current != nil {
-		e.Login = current.login
-	}
+	e.Login = p.loginOf(s.TxID)
 	switch s.Name {
 	case phone.StepRang:
 		r.tally.rang(p.number)
