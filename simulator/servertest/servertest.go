@@ -8,8 +8,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,9 +158,15 @@ func Start(o Options) Running {
 	mux.HandleFunc("DELETE /api/v3/stages/authenticator/mobile/{slug}/", s.admin(s.removeSetup))
 	mux.HandleFunc("POST /api/v3/flows/bindings/", s.admin(s.bindSetup))
 	mux.HandleFunc("DELETE /api/v3/authenticators/admin/mobile/{uuid}/", s.admin(s.removeDevice))
-	srv := httptest.NewServer(mux)
-	s.URL, s.Handler = srv.URL+"/", mux
-	return Running{s, func() { srv.CloseClientConnections(); srv.Close() }}
+	// httptest's server would, at its end, close idle connections of others that run beside it.
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it listens at once, or not at all
+	if err != nil {
+		panic(fmt.Sprintf("servertest: listen: %v", err))
+	}
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	go func() { _ = srv.Serve(l) }() // ends with Close
+	s.URL, s.Handler = "http://"+l.Addr().String()+"/", mux
+	return Running{s, func() { _ = srv.Close() }}
 }
 
 // AddUser makes a user with a password.
