@@ -17,7 +17,7 @@ func (c *lintCmd) Run(e *env) error {
 		return err
 	}
 	for _, s := range cases {
-		_, logins := engine.Planned(s)
+		_, logins := engine.Planned(s, s.Seed)
 		people := 0
 		for _, g := range s.Phones {
 			people += g.Count

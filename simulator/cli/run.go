@@ -345,13 +345,5 @@ func (f *driveFlags) push(e *env, cases []scenario.Scenario) (engine.Push, func(
 		stop()
 		return nil, nil, err
 	}
-	return local{d}, stop, nil
-}
-
-// local is a double in this process as an engine.Push.
-type local struct{ *fcm.Double }
-
-// SetConditions sets them.
-func (l local) SetConditions(_ context.Context, c fcm.Conditions) error {
-	return l.Double.SetConditions(c)
+	return engine.Local(d), stop, nil
 }

@@ -15,6 +15,7 @@ import (
 	"countersign/simulator/event"
 	"countersign/simulator/fault"
 	"countersign/simulator/maker"
+	"countersign/simulator/phone"
 	"countersign/simulator/scenario"
 )
 
@@ -43,6 +44,10 @@ type run struct {
 	shift      atomic.Int64   // of all that is due, by pauses, in nanoseconds
 	killed     atomic.Bool
 	suspecting atomic.Bool
+	suspicions sync.WaitGroup
+
+	habits       map[string]phone.Kind // by name
+	open, logins int                   // of open streams, and in all, as planned
 }
 
 // Run runs a scenario to its end and gives the verdict. The sinks have the run's last event when it returns. An error means
@@ -50,9 +55,6 @@ type run struct {
 func Run(ctx context.Context, o Options) (Verdict, error) {
 	if o.Prefix == "" {
 		o.Prefix = "simulated-"
-	}
-	if o.Progress == nil {
-		o.Progress = func(string) {}
 	}
 	r := &run{o: o, s: o.Scenario, clock: clockOf(o.Scenario.Clock), tally: newTally()}
 	r.ctx, r.stop = context.WithCancelCause(ctx)
@@ -80,6 +82,10 @@ func (r *run) begin() error {
 	if err != nil {
 		return fmt.Errorf("write scenario: %w", err)
 	}
+	if r.habits, err = habits(r.s.Phones); err != nil {
+		return err
+	}
+	r.open, r.logins = Planned(r.s, r.o.Seed)
 	people := 0
 	for _, g := range r.s.Phones {
 		people += g.Count
@@ -89,10 +95,9 @@ func (r *run) begin() error {
 			}
 		}
 	}
-	_, all := planned(r.o.Seed, r.s.Logins)
 	r.take(event.Event{Kind: event.RunBegun, Header: &event.Header{
 		Format: event.Format, Scenario: r.s.Name, About: r.s.About, Seed: r.o.Seed, Clock: r.s.Clock, Server: r.s.Target.URL,
-		Started: r.clock.Now().UTC(), Version: r.o.Version, Phones: people, Logins: all, Lasts: event.Millis(r.s.Last()),
+		Started: r.clock.Now().UTC(), Version: r.o.Version, Phones: people, Logins: r.logins, Lasts: event.Millis(r.s.Last()),
 		Command: r.o.Command, Spec: spec,
 	}})
 	return nil
@@ -115,12 +120,13 @@ func (r *run) end(v Verdict, err error) {
 // play is the run proper.
 func (r *run) play(ctx context.Context) (v Verdict, err error) {
 	defer r.closeTarget()
-	if err := r.open(r.ctx); err != nil {
+	if err := r.openTarget(r.ctx); err != nil {
 		return r.failed(ctx, err)
 	}
 	err = away(r.provision(r.ctx))
 	if err == nil {
-		r.logins()
+		r.run()
+		r.suspicions.Wait() // the last logins may have failed as the server is away
 	}
 	cause := context.Cause(r.ctx)
 	r.stop(nil)
@@ -129,10 +135,11 @@ func (r *run) play(ctx context.Context) (v Verdict, err error) {
 	if err != nil {
 		return r.failed(ctx, err)
 	}
-	v.Interrupted = ctx.Err() != nil
-	if errors.Is(cause, ErrUnreachable) {
-		v.Unreachable = cause
-		left = nil
+	switch v.Interrupted = ctx.Err() != nil; {
+	case errors.Is(cause, ErrUnreachable):
+		v.Unreachable, left = cause, nil
+	case cause != nil && !v.Interrupted:
+		return v, errors.Join(cause, left)
 	}
 	r.judge(&v)
 	return v, left
@@ -149,8 +156,8 @@ func (r *run) failed(ctx context.Context, err error) (Verdict, error) {
 	return Verdict{}, err
 }
 
-// logins lets them come, and waits for the last one.
-func (r *run) logins() {
+// run lets the logins come, and waits for the last one.
+func (r *run) run() {
 	r.start = r.clock.Now()
 	r.begun.Store(true)
 	r.o.Control.attach(r)
@@ -160,7 +167,6 @@ func (r *run) logins() {
 	r.acts(r.ctx)
 	r.samples(r.ctx)
 	groups := r.groups()
-	open, _ := planned(r.o.Seed, r.s.Logins)
 	var streams sync.WaitGroup
 	streams.Go(func() { r.arrive(groups) })
 	stride, offset := 0, 0
@@ -169,7 +175,7 @@ func (r *run) logins() {
 	}
 	for i, l := range r.s.Logins {
 		for k := range l.People {
-			number := open + offset + k + 1
+			number := r.open + offset + k + 1
 			streams.Go(func() { r.closed(l, groups[i][k], k, number, stride) })
 		}
 		offset += l.People

@@ -2,7 +2,7 @@ package engine
 
 import (
 	"context"
-	"math/rand/v2"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -43,14 +43,39 @@ func (p *plan) wanted() string {
 	return strings.Join(words, "|")
 }
 
+// habits are the behaviours of a scenario's people by name, looked up once. An error is one of a name, or of a parameter that it does
+// not take.
+func habits(groups []scenario.Phones) (map[string]phone.Kind, error) {
+	out := map[string]phone.Kind{}
+	for _, g := range groups {
+		for _, h := range g.People {
+			if err := takes(h.Do, h.Param); err != nil {
+				return nil, fmt.Errorf("people of %s: %w", g.Name, err)
+			}
+			out[h.Do], _ = phone.BehaviourNamed(h.Do) // takes has found it
+		}
+	}
+	return out, nil
+}
+
+// takes tells an error of a habit that there is not, or that does not take the parameter.
+func takes(do, param string) error {
+	kind, err := phone.BehaviourNamed(do)
+	if err == nil {
+		_, err = kind.New(&phone.Screen{}, 0, param)
+	}
+	return err
+}
+
 // draw draws the plan of a login.
-func draw(login int, s *phone.Screen, p scenario.Phones, l scenario.Logins, rng *rand.Rand) (*plan, error) {
+func (r *run) draw(login int, p *person, l scenario.Logins) (*plan, error) {
+	rng := rng(r.o.Seed, "login", login)
 	total := 0.
-	for _, h := range p.People {
+	for _, h := range p.group.People {
 		total += h.Share
 	}
-	at, chosen := rng.Float64()*total, p.People[len(p.People)-1]
-	for _, h := range p.People {
+	at, chosen := rng.Float64()*total, p.group.People[len(p.group.People)-1]
+	for _, h := range p.group.People {
 		if at < h.Share {
 			chosen = h
 			break
@@ -58,12 +83,10 @@ func draw(login int, s *phone.Screen, p scenario.Phones, l scenario.Logins, rng 
 		at -= h.Share
 	}
 	after := chosen.After + time.Duration(rng.Float64()*float64(chosen.Spread))
-	kind, err := phone.BehaviourNamed(chosen.Do)
-	if err != nil {
-		return nil, err
-	}
+	kind := r.habits[chosen.Do]
 	out := &plan{login: login, do: chosen.Do, leaves: rng.Float64() < l.Browser.Leave, approving: slices.Contains(kind.Outcomes, string(browser.Approved))}
-	if out.act, err = kind.New(s, after, chosen.Param); err != nil {
+	var err error
+	if out.act, err = kind.New(&p.screen, after, chosen.Param); err != nil {
 		return nil, err
 	}
 	if kind.Before != nil {

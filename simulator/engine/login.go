@@ -19,9 +19,9 @@ func (r *run) login(ctx context.Context, number int, p *person, l scenario.Login
 		return
 	}
 	began := r.clock.Now()
-	current, err := draw(number, &p.screen, p.group, l, rng(r.o.Seed, "login", number))
+	current, err := r.draw(number, p, l)
 	if err != nil {
-		r.stop(err) // a parameter that no reader could judge
+		r.stop(err)
 		return
 	}
 	r.take(event.Event{
@@ -74,7 +74,7 @@ func (r *run) walk(ctx context.Context, p *person, current *plan, l scenario.Log
 	bounded, cancel := context.WithTimeout(ctx, loginLimit)
 	defer cancel()
 	left, asked := false, false
-	p.who.Store(&browserEars{func(s browser.Step) {
+	onStep := func(s browser.Step) {
 		r.take(event.Event{
 			At: r.at(s.Began.Add(s.Took)), Kind: event.BrowserStep, Login: number, Phone: p.number, Name: s.Name, Took: event.Millis(s.Took),
 		})
@@ -89,7 +89,8 @@ func (r *run) walk(ctx context.Context, p *person, current *plan, l scenario.Log
 			left = true
 			cancel()
 		}
-	}})
+	}
+	p.onStep.Store(&onStep)
 	b, err := r.browserFor(p, l, number)
 	if err != nil {
 		return browser.Result{Outcome: browser.Failed, Detail: err.Error()}, true

@@ -31,6 +31,16 @@ type Push interface {
 	SetConditions(ctx context.Context, c fcm.Conditions) error
 }
 
+// Local is a double in this process as a Push.
+func Local(d *fcm.Double) Push { return local{d} }
+
+type local struct{ *fcm.Double }
+
+// SetConditions sets what every send meets.
+func (l local) SetConditions(_ context.Context, c fcm.Conditions) error {
+	return l.Double.SetConditions(c)
+}
+
 // Meter knows the metrics of a run, for its thresholds.
 type Meter interface {
 	event.Sink
@@ -48,13 +58,11 @@ type Options struct {
 	Dir      string     // where their data go; "": a temporary directory
 	Sink     event.Sink // told everything, besides Meter
 	Meter    Meter
-	Prefix   string         // of user names; default "simulated-"
-	Keep     bool           // leave the users on a server that is not ours
-	NodeLog  io.Writer      // nil: files in Dir
-	Control  *Control       // to pause and step by; nil: nobody does
-	Progress func(s string) // default: none
-	Version  string         // of the program, for the log
-	Command  string         // that repeats the run, for the log
+	Prefix   string   // of user names; default "simulated-"
+	Keep     bool     // leave the users on a server that is not ours
+	Control  *Control // to pause and step by; nil: nobody does
+	Version  string   // of the program, for the log
+	Command  string   // that repeats the run, for the log
 }
 
 // Verdict is how a run went. The zero Verdict is success.
@@ -92,7 +100,7 @@ func Words(metrics []string) scenario.Words {
 	for _, f := range maker.Faults() {
 		attests = append(attests, string(f))
 	}
-	return scenario.Words{Habits: Habits(), Counters: Counters(), Metrics: metrics, Modes: modes(), Attests: attests}
+	return scenario.Words{Habits: Habits(), Param: takes, Counters: Counters(), Metrics: metrics, Modes: modes(), Attests: attests}
 }
 
 // modes are the words for how an answer is matched.
@@ -106,4 +114,20 @@ func modes() []string {
 
 // Planned counts the logins that a scenario plans in all, and of them those of its open streams; 0 in all where a closed stream goes
 // by time.
-func Planned(s scenario.Scenario) (open, all int) { return planned(s.Seed, s.Logins) }
+func Planned(s scenario.Scenario, seed uint64) (open, all int) {
+	for schedule := newSchedule(seed, s.Logins); ; open++ {
+		if _, ok := schedule.next(); !ok {
+			break
+		}
+	}
+	all = open
+	for _, l := range s.Logins {
+		if l.People > 0 && l.Count == 0 {
+			return open, 0
+		}
+		if l.People > 0 {
+			all += l.Count
+		}
+	}
+	return open, all
+}

@@ -29,17 +29,14 @@ type person struct {
 	manual atomic.Bool // a human has the phone
 	lost   atomic.Bool // the phone is gone: it rings no more
 
-	known *browser.Browser // the one that they keep to, in streams that say so; of the login that runs
-	who   atomic.Pointer[browserEars]
+	known  *browser.Browser                   // the one that they keep to, in streams that say so; of the login that runs
+	onStep atomic.Pointer[func(browser.Step)] // of the login that runs
 
 	mu   sync.Mutex
 	last chan struct{} // closed when the login before is over
 
 	prompts map[string]int // their login
 }
-
-// browserEars are what a browser tells while one login runs in it.
-type browserEars struct{ onStep func(browser.Step) }
 
 // queue puts a login behind the person's last one: before is closed when it may run, and done is to be closed after it.
 func (p *person) queue() (before <-chan struct{}, done chan struct{}) {

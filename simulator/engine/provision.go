@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,7 +27,6 @@ func (r *run) provision(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(provisioners)
-	var done atomic.Int64
 	for _, p := range r.people {
 		group.Go(func() error {
 			err := r.enrol(ctx, p)
@@ -40,9 +38,6 @@ func (r *run) provision(ctx context.Context) error {
 			}
 			r.take(e)
 			r.tally.add(countPhones, 1)
-			if n := done.Add(1); n%100 == 0 || int(n) == len(r.people) {
-				r.o.Progress(fmt.Sprintf("%d of %d phones enrolled", n, len(r.people)))
-			}
 			return nil
 		})
 	}
@@ -129,8 +124,8 @@ func (r *run) browser(p *person, how scenario.Browser, transport http.RoundTripp
 		Base: r.target.base, Transport: transport, Clock: r.clock, LoginFlow: r.s.Target.LoginFlow, SetupFlow: r.s.Target.SetupFlow,
 		NoPage: !how.Page, Reconnect: how.Reconnect, OnItem: p.screen.Show, Code: p.screen.Code,
 		OnStep: func(s browser.Step) {
-			if ears := p.who.Load(); ears != nil {
-				ears.onStep(s)
+			if onStep := p.onStep.Load(); onStep != nil {
+				(*onStep)(s)
 			}
 		},
 		OnPushFailed: func(string) {

@@ -97,6 +97,40 @@ func TestATargetThatGoesAwayEndsTheRun(t *testing.T) {
 	}
 }
 
+// A short run is over before anybody could know that the server is away: it waits for that.
+func TestATargetThatGoesAwayIsTheVerdictOfAShortRunToo(t *testing.T) {
+	t.Parallel()
+	server := servertest.Start(servertest.Options{})
+	s := read(t, "name: s\ntarget: {url: x}\nphones: [{name: all, count: 1}]\nlogins: [{rate: 1000, count: 3}]\n")
+	s.Target.URL = server.URL
+	log := recorder{}
+	log.each = func(e event.Event) {
+		if e.Kind == event.RunStarted {
+			server.Close()
+		}
+	}
+	v, err := engine.Run(t.Context(), engine.Options{Scenario: s, Token: servertest.AdminToken, Push: push{server.Server}, Meter: meter{}, Sink: &log})
+	if err != nil || !errors.Is(v.Unreachable, engine.ErrUnreachable) {
+		t.Errorf("%+v %v", v, err)
+	}
+}
+
+// A parameter that a habit does not take is told before anything runs, also where no reader saw the scenario.
+func TestAWrongParameterIsToldFirst(t *testing.T) {
+	t.Parallel()
+	s := read(t, "name: s\ntarget: {stand_in: true}\nphones: [{name: all, count: 1}]\nlogins: [{rate: 1, count: 1}]\n")
+	s.Phones[0].People[0].Param = "x"
+	var log recorder
+	_, err := engine.Run(t.Context(), engine.Options{Scenario: s, Meter: meter{}, Sink: &log})
+	if err == nil || !strings.Contains(err.Error(), "people of all") || len(log.of(event.RunBegun)) != 0 {
+		t.Errorf("%v", err)
+	}
+	words := engine.Words(nil)
+	if words.Param("approve", "x") == nil || words.Param("wrong_alg", "HS256") != nil {
+		t.Error("the reader does not hear of it, or of what is right")
+	}
+}
+
 func TestAnInterruptionEndsTheRunWithItsReport(t *testing.T) {
 	t.Parallel()
 	server := servertest.New(t, servertest.Options{})

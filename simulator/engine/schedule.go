@@ -105,22 +105,3 @@ func (s *schedule) next() (arrival, bool) {
 	s.advance(best)
 	return out, true
 }
-
-// planned counts the logins that the scenario plans; 0 where a closed stream goes by time.
-func planned(seed uint64, logins []scenario.Logins) (open, all int) {
-	for s := newSchedule(seed, logins); ; open++ {
-		if _, ok := s.next(); !ok {
-			break
-		}
-	}
-	all = open
-	for _, l := range logins {
-		if l.People > 0 && l.Count == 0 {
-			return open, 0
-		}
-		if l.People > 0 {
-			all += l.Count
-		}
-	}
-	return open, all
-}

@@ -35,8 +35,8 @@ type target struct {
 	close      func()
 }
 
-// open finds or starts the scenario's server.
-func (r *run) open(ctx context.Context) (err error) {
+// openTarget finds or starts the scenario's server.
+func (r *run) openTarget(ctx context.Context) (err error) {
 	t := r.s.Target
 	switch {
 	case t.StandIn || r.virtual():
@@ -80,17 +80,19 @@ func (r *run) openStandIn() error {
 // openWorld starts nodes of our own, and the push service beside them.
 func (r *run) openWorld(ctx context.Context) (err error) {
 	t := r.s.Target
-	dir, remove := r.o.Dir, func() {}
+	dir := r.o.Dir
+	r.target.close = func() {}
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "simulator-"); err != nil {
 			return err
 		}
-		remove = func() { _ = os.RemoveAll(dir) }
+		r.atClose(func() { _ = os.RemoveAll(dir) })
 	}
 	double, err := fcm.New(fcm.Options{Seed: r.o.Seed, Clock: r.clock})
 	if err != nil {
 		return err
 	}
+	r.atClose(double.Close)
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -98,11 +100,7 @@ func (r *run) openWorld(ctx context.Context) (err error) {
 	endpoint := "http://" + listener.Addr().String()
 	push := &http.Server{Handler: double, ReadHeaderTimeout: callLimit}
 	go func() { _ = push.Serve(listener) }() // ends with Close
-	r.target.close = func() {
-		_ = push.Close()
-		double.Close()
-		remove()
-	}
+	r.atClose(func() { _ = push.Close() })
 	credentials, err := double.ServiceAccount(endpoint)
 	if err != nil {
 		return err
@@ -118,15 +116,13 @@ func (r *run) openWorld(ctx context.Context) (err error) {
 		}
 		settings["mobile.answer_window"] = t.Window.String()
 	}
-	r.o.Progress(fmt.Sprintf("starting a database and %d nodes", t.Nodes))
-	w, err := world.New(ctx, world.Options{Dir: dir, Program: program, Nodes: t.Nodes, Settings: settings, Log: r.o.NodeLog}, credentials, endpoint+"/v1")
+	w, err := world.New(ctx, world.Options{Dir: dir, Program: program, Nodes: t.Nodes, Settings: settings}, credentials, endpoint+"/v1")
 	if err != nil {
 		return err
 	}
-	end := r.target.close
-	r.target.close = func() { w.Close(); end() }
+	r.atClose(w.Close)
 	r.target.world, r.target.base, r.target.transport, r.target.push = w, w.URL, r.wide(w.Dial), double
-	r.target.conditions = func(_ context.Context, c fcm.Conditions) error { return double.SetConditions(c) }
+	r.target.conditions = Local(double).SetConditions
 	r.target.admin = admin.API{Base: w.URL, Token: w.Token, HTTP: &http.Client{Transport: r.target.transport, Timeout: callLimit}}
 	if t.Mode != "" {
 		if err := r.patchStages(ctx, "/stages/authenticator/mobile/", map[string]any{"item_matching_mode": t.Mode}); err != nil {
@@ -137,6 +133,12 @@ func (r *run) openWorld(ctx context.Context) (err error) {
 		return r.patchStages(ctx, "/stages/authenticator/validate/", t.Stage)
 	}
 	return nil
+}
+
+// atClose has do done when the target is closed, before what was named earlier.
+func (r *run) atClose(do func()) {
+	earlier := r.target.close
+	r.target.close = func() { do(); earlier() }
 }
 
 // patchStages changes all stages of a kind.
@@ -222,11 +224,11 @@ func (r *run) suspect() {
 	if !r.target.lasting || !r.suspecting.CompareAndSwap(false, true) {
 		return
 	}
-	go func() {
+	r.suspicions.Go(func() {
 		defer r.suspecting.Store(false)
 		var err error
 		for range 5 {
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			ctx, cancel := context.WithTimeout(r.ctx, 3*time.Second)
 			err = r.probe(ctx)
 			cancel()
 			if !errors.Is(err, ErrUnreachable) {
@@ -237,7 +239,7 @@ func (r *run) suspect() {
 			}
 		}
 		r.stop(err)
-	}()
+	})
 }
 
 // clockOf is the scenario's clock; virtual runs begin at the same time always.

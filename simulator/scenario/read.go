@@ -25,7 +25,9 @@ const (
 
 // Words are those whose meaning is the engine's, so that a wrong one is named before anything runs.
 type Words struct {
-	Habits   []string // of people
+	Habits []string // of people
+	// Param tells an error of a habit that does not take a parameter; nil: none is looked at.
+	Param    func(habit, param string) error
 	Metrics  []string // of thresholds
 	Counters []string // of checks
 	Modes    []string // of matching

@@ -12,6 +12,12 @@ import (
 
 var words = scenario.Words{
 	Habits: []string{"approve", "deny", "ignore"}, Metrics: []string{"login_duration", "logins"}, Counters: []string{"approved", "wrong", "logins"},
+	Param: func(habit, param string) error {
+		if param != "" {
+			return errors.New(habit + " takes no " + param)
+		}
+		return nil
+	},
 	Modes: []string{"accept_deny", "number_matching_2"}, Attests: []string{"good", "rooted"},
 }
 
@@ -105,6 +111,7 @@ func TestProblemsNameLineFieldAndTheNearestWord(t *testing.T) {
 		one("p(99.9)<500", "p99<500"):                      `want a limit such as p(95)<500`,
 		one("avg<=100", "agv<=100"):                        `unknown aggregation "agv", did you mean avg?`,
 		one("${people}", "${peple}"):                       `phones[0].count: unknown variable "peple", did you mean people?`,
+		one("do: deny", "do: deny, param: x"):              `s.yaml:8:3: phones[0].people[1].param: deny takes no x`,
 		"name: [":                                          `s.yaml:1:1: no YAML`,
 		"- a":                                              `want fields, as in name: value`,
 	} {

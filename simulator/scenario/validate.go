@@ -216,7 +216,13 @@ func (v *validator) phones() map[string]int {
 			v.fail(field+".learns", "a stock phone knows what a push says and nothing else")
 		}
 		for j, h := range p.People {
-			v.known(fmt.Sprintf("%s.people[%d].do", field, j), "habit", h.Do, v.words.Habits)
+			at := fmt.Sprintf("%s.people[%d]", field, j)
+			v.known(at+".do", "habit", h.Do, v.words.Habits)
+			if v.words.Param != nil && slices.Contains(v.words.Habits, h.Do) {
+				if err := v.words.Param(h.Do, h.Param); err != nil {
+					v.fail(at+".param", "%v", err)
+				}
+			}
 		}
 	}
 	return groups

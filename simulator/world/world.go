@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -23,7 +22,6 @@ type Options struct {
 	Program  string // of the server; see Find
 	Nodes    int
 	Settings map[string]any // of all nodes: "mobile.answer_window": "30s", or nested maps
-	Log      io.Writer      // of database and nodes; nil: files in Dir
 }
 
 // World is a database and its nodes. It is safe for concurrent use. Close it.
@@ -113,31 +111,19 @@ var (
 	nodeServes     = regexp.MustCompile(`serves (http\S+)`)
 )
 
-func (w *World) log(name string) (io.Writer, func(), error) {
-	if w.o.Log != nil {
-		return w.o.Log, func() {}, nil
-	}
-	f, err := os.OpenFile(filepath.Join(w.o.Dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // G304: below the directory of the run
-	if err != nil {
-		return nil, nil, err
-	}
-	return f, func() { _ = f.Close() }, nil
-}
-
 // run starts one of our processes with its log.
 func (w *World) run(ctx context.Context, name string, ready *regexp.Regexp, environ []string, args ...string) (*process, error) {
-	log, closeLog, err := w.log(name)
+	log, err := os.OpenFile(filepath.Join(w.o.Dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // G304: below the directory of the run
 	if err != nil {
 		return nil, err
 	}
 	p, err := launch(ctx, log, ready, environ, w.o.Program, args...)
 	if err != nil {
-		closeLog()
-		return nil, err
+		return nil, errors.Join(err, log.Close())
 	}
 	go func() {
 		<-p.done
-		closeLog()
+		_ = log.Close()
 	}()
 	return p, nil
 }

@@ -8,7 +8,6 @@ import (
 	"countersign/simulator/desk"
 	"countersign/simulator/engine"
 	"countersign/simulator/event"
-	"countersign/simulator/fcm"
 	"countersign/simulator/report"
 	"countersign/simulator/scenario"
 )
@@ -38,18 +37,10 @@ func (s *Stage) Desk(ctx context.Context) (page http.Handler, wait func() error)
 		run := colleagues
 		run.Target.URL = s.base
 		_, err := engine.Run(ctx, engine.Options{
-			Scenario: run, Seed: run.Seed, Token: s.token, Push: double{s.double}, Meter: figures, Sink: event.Sinks{hub}, Control: control,
+			Scenario: run, Seed: run.Seed, Token: s.token, Push: engine.Local(s.double), Meter: figures, Sink: event.Sinks{hub}, Control: control,
 			Prefix: "colleague-",
 		})
 		ended <- err
 	}()
 	return desk.New(hub, control, desk.Options{}), func() error { return <-ended }
-}
-
-// double is the stage's push service as an engine.Push.
-type double struct{ *fcm.Double }
-
-// SetConditions sets what every send meets.
-func (d double) SetConditions(_ context.Context, c fcm.Conditions) error {
-	return d.Double.SetConditions(c)
 }
