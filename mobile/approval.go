@@ -18,7 +18,6 @@ import (
 	"countersign/core/db"
 	"countersign/core/event"
 	"countersign/core/fault"
-	"countersign/core/user"
 	"countersign/mobile/wire"
 	"countersign/push"
 )
@@ -119,32 +118,6 @@ func (s *Service) MountApprovals(a *api.API) {
 	get.Query = []api.Parameter{{Name: "wait", Type: "integer", Description: "Seconds to hold the reply while it is pending, at most 50."}}
 	api.Handle(a, get, s.getApproval)
 	api.Handle(a, op("DELETE", "{id}/", "authenticators_mobile_approvals_destroy", "Cancel an approval that is pending"), s.cancelApproval)
-}
-
-// PermissionApprovals lets an application ask users to approve something, and see and cancel what it asked itself.
-const PermissionApprovals = app + ".add_mobileapproval"
-
-// permissionsAttribute of a user, or of a group that they are in, lists the permissions that they hold without being superusers. Only
-// superusers can change attributes.
-const permissionsAttribute = "goauthentik.io/user/permissions"
-
-// mayApprove demands PermissionApprovals, which superusers hold. Errors: Denied.
-func (s *Service) mayApprove(ctx context.Context, r *api.Request) error {
-	if r.Actor == nil {
-		return fault.Forbidden()
-	}
-	if r.Actor.Can(PermissionApprovals) {
-		return nil
-	}
-	groups, err := s.Users.Membership(ctx, s.Pool, r.Actor.ID)
-	if err != nil {
-		return err
-	}
-	given, _ := user.MergedAttributes(nil, groups, &user.User{Attributes: r.Actor.Attributes})[permissionsAttribute].([]any)
-	if !slices.Contains(given, any(PermissionApprovals)) {
-		return fault.Forbidden()
-	}
-	return nil
 }
 
 // createApproval opens an approval, or gives the one that the same request with the same Idempotency-Key opened. Errors: Invalid;

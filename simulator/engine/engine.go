@@ -39,7 +39,7 @@ type run struct {
 	walking    sync.WaitGroup // logins
 	queued     atomic.Int64   // logins under way, those too whose person is still busy with another
 	flying     atomic.Int64   // of them, those that have a browser
-	asked      atomic.Int64   // of them, those that wait for their phone
+	asked      gauge          // of them, those that wait for their phone
 	lag        atomic.Int64   // the most since the last sample, in nanoseconds
 	shift      atomic.Int64   // of all that is due, by pauses, in nanoseconds
 	killed     atomic.Bool

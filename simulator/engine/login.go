@@ -80,7 +80,7 @@ func (r *run) walk(ctx context.Context, p *person, current *plan, l scenario.Log
 		})
 		if s.Name == "select" && !asked {
 			asked = true
-			r.asked.Add(1)
+			r.asked.add(1)
 		}
 		if s.Name == "start" && l.Browser.Think > 0 {
 			r.sleep(bounded, l.Browser.Think)
@@ -99,7 +99,7 @@ func (r *run) walk(ctx context.Context, p *person, current *plan, l scenario.Log
 	result, _ = b.Login(bounded, p.name, p.secret)
 	r.flying.Add(-1)
 	if asked {
-		r.asked.Add(-1)
+		r.asked.add(-1)
 	}
 	switch {
 	case left:

@@ -35,7 +35,7 @@ func (r *run) samples(ctx context.Context) {
 			now, own, theirs := time.Now(), ownCPU(), r.serverCPU()
 			passed := now.Sub(at).Seconds()
 			values := map[string]float64{
-				event.GaugeFlying: float64(r.flying.Load()), event.GaugeRinging: float64(r.asked.Load()),
+				event.GaugeFlying: float64(r.flying.Load()), event.GaugeRinging: float64(r.asked.value()),
 				event.GaugeLag: float64(r.lag.Swap(0)) / 1e6, event.GaugeCPU: (own - before).Seconds() / passed,
 				event.GaugeMemory: mebibytes(os.Getpid()), event.GaugeGoroutines: float64(runtime.NumGoroutine()),
 			}

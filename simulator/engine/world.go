@@ -48,7 +48,7 @@ func (r *run) pushConditions(ctx context.Context, f scenario.Fault) {
 func (r *run) acts(ctx context.Context) {
 	for i, a := range r.s.World {
 		r.beside.Go(func() {
-			if !r.sleep(ctx, a.At+behind) || !r.awaitWaiting(ctx, a.When) {
+			if !r.sleep(ctx, a.At+behind) || !r.asked.reach(ctx, a.When) {
 				return
 			}
 			text, err := r.act(ctx, i, a)
@@ -61,16 +61,6 @@ func (r *run) acts(ctx context.Context) {
 	}
 }
 
-// awaitWaiting waits until so many logins wait for their phone.
-func (r *run) awaitWaiting(ctx context.Context, logins int) bool {
-	for int(r.asked.Load()) < logins {
-		if !r.sleep(ctx, 20*time.Millisecond) {
-			return false
-		}
-	}
-	return true
-}
-
 // act does one act and says what it did.
 func (r *run) act(ctx context.Context, nth int, a scenario.Act) (string, error) {
 	w := r.target.world
@@ -81,7 +71,7 @@ func (r *run) act(ctx context.Context, nth int, a scenario.Act) (string, error) 
 	case what == "node" && word == "start":
 		return fmt.Sprintf("node %d", a.Node), w.StartNode(ctx, a.Node)
 	case what == "node":
-		waiting := int(r.asked.Load())
+		waiting := r.asked.value()
 		if word == "kill" && r.killed.CompareAndSwap(false, true) {
 			r.tally.add(countKilled, waiting)
 		}
@@ -91,7 +81,7 @@ func (r *run) act(ctx context.Context, nth int, a scenario.Act) (string, error) 
 		return "", w.StartDatabase(ctx)
 	}
 	w.StopDatabase(word == "kill")
-	return fmt.Sprintf("while %d logins waited for their phone", r.asked.Load()), nil
+	return fmt.Sprintf("while %d logins waited for their phone", r.asked.value()), nil
 }
 
 // losePhones takes phones from their people: they ring no more.
