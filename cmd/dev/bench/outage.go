@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -140,19 +137,6 @@ type outageScene struct {
 }
 
 func (o *Outage) measure(ctx context.Context, progress func(string, ...any)) (_ *Outaged, err error) {
-	dir, err := os.MkdirTemp(o.Dir, "countersign-bench-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return nil, err
-	}
-	pg, err := db.StartManaged(ctx, db.ManagedOptions{Dir: filepath.Join(dir, "data"), Volatile: true, Connections: 60})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, pg.Stop(context.WithoutCancel(ctx))) }()
 	s := &outageScene{}
 	if s.double, err = fcm.New(fcm.Options{AcceptAny: true, History: 1 << 17}); err != nil {
 		return nil, err
@@ -170,20 +154,15 @@ func (o *Outage) measure(ctx context.Context, progress func(string, ...any)) (_ 
 	if err != nil {
 		return nil, err
 	}
-	c := app.Defaults()
-	c.Listen, c.DataDir, c.Worker, c.Database.URL = "127.0.0.1:0", filepath.Join(dir, "keys"), false, pg.URL()
-	c.Push.FCM.Credentials, c.Push.FCM.URL, c.Mobile.AnswerWindow = string(credentials), endpoint+"/v1", o.Window
-	s.server, err = app.Open(ctx, c, app.Options{Log: slog.New(slog.DiscardHandler), Getenv: func(string) string { return "" }})
+	base, err := newScratch(ctx, o.Dir, app.Options{}, func(c *app.Config) {
+		c.Push.FCM.Credentials, c.Push.FCM.URL, c.Mobile.AnswerWindow = string(credentials), endpoint+"/v1", o.Window
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.server.Close()) }()
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ran := make(chan error, 1)
-	go func() { ran <- s.server.Run(run) }()
+	s.server = base.server
 	defer func() {
-		stop()
-		err = errors.Join(err, <-ran)
+		err = errors.Join(err, base.close())
 		s.held.Wait()
 	}()
 	if err := s.populate(ctx, int(o.Rate*(o.Before+o.Duration).Seconds())+2); err != nil {

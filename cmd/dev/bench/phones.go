@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,39 +100,17 @@ type phonesOrder struct {
 type heldPhone struct{ Device, Token string }
 
 func (p *Phones) measure(ctx context.Context, mode string) (_ *Held, err error) {
-	dir, err := os.MkdirTemp(p.Dir, "countersign-bench-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return nil, err
-	}
-	pg, err := db.StartManaged(ctx, db.ManagedOptions{Dir: filepath.Join(dir, "data"), Volatile: true, Connections: 60})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, pg.Stop(context.WithoutCancel(ctx))) }()
-	c := app.Defaults()
-	c.Listen, c.DataDir, c.Worker, c.Database.URL = "127.0.0.1:0", filepath.Join(dir, "keys"), false, pg.URL()
-	o := app.Options{Log: slog.New(slog.DiscardHandler), Getenv: func(string) string { return "" }}
-	order := phonesOrder{Mode: mode}
+	order, o := phonesOrder{Mode: mode}, app.Options{}
 	if p.Memory {
 		order.memory = newMemoryNet()
 		o.Listener = order.memory
 	}
-	server, err := app.Open(ctx, c, o)
+	s, err := newScratch(ctx, p.Dir, o, func(*app.Config) {})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, server.Close()) }()
-	run, stop := context.WithCancel(ctx)
-	ran := make(chan error, 1)
-	go func() { ran <- server.Run(run) }()
-	defer func() {
-		stop()
-		err = errors.Join(err, <-ran)
-	}()
+	defer func() { err = errors.Join(err, s.close()) }()
+	server := s.server
 	order.Addr = server.Addr().String()
 	if order.Phones, err = enlist(ctx, server.Pool(), p.Count); err != nil {
 		return nil, err
@@ -150,7 +126,7 @@ func (p *Phones) measure(ctx context.Context, mode string) (_ *Held, err error) 
 	}
 	after := memory()
 	h.Bytes, h.RSS = each(after.heap+after.stack, before.heap+before.stack, p.Count), each(after.rss, before.rss, p.Count)
-	w := &world{pg: pg}
+	w := &world{pg: s.pg}
 	used, began := w.usage(), time.Now()
 	select {
 	case <-time.After(p.Idle):
