@@ -1,19 +1,16 @@
 package app_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 
 	"countersign/simulator/browser"
 	"countersign/simulator/page"
 	"countersign/simulator/phone"
+	"countersign/simulator/webpage/webpagetest"
 )
 
 // The simulated phone's own ways to learn of a login work with the server, without any push.
@@ -105,45 +102,16 @@ func TestPageMovesAnAccount(t *testing.T) {
 	}
 	post := func(path string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL+path, strings.NewReader(`{"device":"`+account.Device+`"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusNoContent {
-			text, _ := io.ReadAll(res.Body)
-			t.Fatalf("%s: %d %s", path, res.StatusCode, text)
+		if status, text := webpagetest.Do(ctx, t, http.MethodPost, srv.URL+path, `{"device":"`+account.Device+`"}`); status != http.StatusNoContent {
+			t.Fatalf("%s: %d %s", path, status, text)
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+"/events", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	events := bufio.NewScanner(res.Body)
-	events.Buffer(nil, 1<<20)
 	until := func(want string) state {
 		t.Helper()
-		for events.Scan() {
-			data, _ := strings.CutPrefix(events.Text(), "data: ")
-			var s state
-			if json.Unmarshal([]byte(data), &s) != nil {
-				continue
-			}
-			if m := s.Accounts[0].Move; m == nil && want == "" || m != nil && m.State == want {
-				return s
-			}
-		}
-		t.Fatalf("never %q", want)
-		return state{}
+		return webpagetest.Await(ctx, t, srv.URL+"/events", func(s state) bool {
+			m := s.Accounts[0].Move
+			return m == nil && want == "" || m != nil && m.State == want
+		})
 	}
 	post("/offer")
 	until("offered")

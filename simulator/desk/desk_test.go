@@ -1,9 +1,7 @@
 package desk_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +12,7 @@ import (
 
 	"countersign/simulator/desk"
 	"countersign/simulator/event"
+	"countersign/simulator/webpage/webpagetest"
 )
 
 type bundle struct {
@@ -34,58 +33,13 @@ func setup(t *testing.T) bundle {
 
 func (b bundle) do(t *testing.T, method, path, body string, headers ...string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(b.ctx, method, b.url+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-		if headers[i] == "Host" {
-			req.Host = headers[i+1]
-		}
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	reply, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(reply)
+	return webpagetest.Do(b.ctx, t, method, b.url+path, body, headers...)
 }
 
 // await reads an event stream until a state fits.
 func await[T any](t *testing.T, b bundle, path string, fits func(T) bool) T {
 	t.Helper()
-	req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		data, found := strings.CutPrefix(lines.Text(), "data: ")
-		if !found {
-			continue
-		}
-		var state T
-		if err := json.Unmarshal([]byte(data), &state); err != nil {
-			t.Fatal(err)
-		}
-		if fits(state) {
-			return state
-		}
-	}
-	var none T
-	t.Fatalf("%s ended without the state that was waited for", path)
-	return none
+	return webpagetest.Await(b.ctx, t, b.url+path, fits)
 }
 
 type shown struct {

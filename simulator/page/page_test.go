@@ -16,6 +16,7 @@ import (
 	"countersign/simulator/page"
 	"countersign/simulator/phone"
 	"countersign/simulator/servertest"
+	"countersign/simulator/webpage/webpagetest"
 )
 
 type bundle struct {
@@ -45,26 +46,7 @@ func (b bundle) post(t *testing.T, path string, body any, headers ...string) (in
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(b.ctx, http.MethodPost, b.url+path, strings.NewReader(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-		if headers[i] == "Host" {
-			req.Host = headers[i+1]
-		}
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	reply, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(reply)
+	return webpagetest.Do(b.ctx, t, http.MethodPost, b.url+path, string(text), headers...)
 }
 
 type state struct {
