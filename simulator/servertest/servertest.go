@@ -159,7 +159,7 @@ func Start(o Options) Running {
 	mux.HandleFunc("POST /api/v3/flows/bindings/", s.admin(s.bindSetup))
 	mux.HandleFunc("DELETE /api/v3/authenticators/admin/mobile/{uuid}/", s.admin(s.removeDevice))
 	// httptest's server would, at its end, close idle connections of others that run beside it.
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it listens at once, or not at all
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(fmt.Sprintf("servertest: listen: %v", err))
 	}
