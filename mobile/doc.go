@@ -114,5 +114,6 @@
 // log they are written a quarter of a second later, many prompts at once (record.go), so that no login waits for that.
 //
 // Of requests no goroutine outlives its own; a socket keeps one. Nothing asks the database in a loop. A prompt's row names the node whose request
-// waits; a browser that comes back on another node moves the name there before it reads.
+// waits; a browser that comes back on another node moves the name there before it reads. The row is the outbox of its push as well: of a
+// node that died with a push in its hands nothing is ever heard, and the one that took the prompt over sends it (rescue.go).
 package mobile

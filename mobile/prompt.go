@@ -343,6 +343,9 @@ func (s *Service) stand(ctx context.Context, q db.Querier, tx uuid.UUID) (*stand
 			return nil, fmt.Errorf("move prompt to this node: %w", db.Fault(err))
 		}
 		s.wake(node, tx) // which can no longer tell by what it hears
+		if st.delivery == DeliverySent {
+			s.tookOver(tx)
+		}
 	}
 }
 

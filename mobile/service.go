@@ -76,6 +76,7 @@ type Service struct {
 	ticketKey   []byte // makes the tickets of sockets
 	metrics     *metrics
 	record      *record
+	rescue      rescue
 	serverKey   serverKey
 	nonceKey    []byte // makes the nonces of proofs
 	codes       *secret.MAC
@@ -148,6 +149,7 @@ func (s *Service) Close() {
 	for _, end := range s.unsubscribe {
 		end()
 	}
+	s.rescue.close()
 	s.record.close()
 }
 
