@@ -17,6 +17,8 @@
 //	maker    the maker of the phones: attests their keys, well or with a fault
 //	page     the phone as a web page, for a person
 //	browser  the login side: walks the flow executor with a cookie jar
+//	transport  HTTP for thousands of them in one process
+//	standin  the least of a server, in memory
 //	scenario what a run is to be, read from YAML
 //	engine   runs it: phones, logins, trouble, verdict
 //	world    database and nodes of a run, as processes

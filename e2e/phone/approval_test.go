@@ -13,7 +13,7 @@ import (
 	"countersign/mobile/wire"
 	"countersign/simulator/page"
 	simulated "countersign/simulator/phone"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 // payment is something to approve that is no login.
@@ -108,7 +108,7 @@ var _ = Describe("The phone's page, grown since the account was added", Label("p
 var _ = Describe("The simulated phone's page", Label("phone"), func() {
 	// T16: what is shown is what is signed, on the simulated phone's page.
 	It("compares, shows all that is signed, and answers", SpecTimeout(specLimit), func(ctx SpecContext) {
-		stand := servertest.Start(servertest.Options{Guarded: true})
+		stand := standin.Start(standin.Options{Guarded: true})
 		DeferCleanup(stand.Close)
 		stand.AddUser("ada", "secret")
 		p := simulated.New(simulated.Options{Push: stand, Signs: true})

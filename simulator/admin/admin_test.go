@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	"countersign/simulator/admin"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 func TestPeopleComeAfreshAndGo(t *testing.T) {
 	t.Parallel()
-	s := servertest.New(t, servertest.Options{})
-	api := admin.API{Base: s.URL, Token: servertest.AdminToken, HTTP: http.DefaultClient}
+	s := standin.New(t, standin.Options{})
+	api := admin.API{Base: s.URL, Token: standin.AdminToken, HTTP: http.DefaultClient}
 	first, err := api.Create(t.Context(), "ada", "secret")
 	if err != nil {
 		t.Fatal(err)
@@ -49,8 +49,8 @@ func (d *dying) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestRemovalSurvivesALostReply(t *testing.T) {
 	t.Parallel()
-	s := servertest.New(t, servertest.Options{})
-	api := admin.API{Base: s.URL, Token: servertest.AdminToken, HTTP: http.DefaultClient}
+	s := standin.New(t, standin.Options{})
+	api := admin.API{Base: s.URL, Token: standin.AdminToken, HTTP: http.DefaultClient}
 	id, err := api.Create(t.Context(), "ada", "secret")
 	if err != nil {
 		t.Fatal(err)

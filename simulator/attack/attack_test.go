@@ -14,22 +14,22 @@ import (
 
 	"countersign/mobile/wire"
 	"countersign/simulator/attack"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 	"countersign/simulator/verdict"
 )
 
-func standIn(t *testing.T, change func(*servertest.Options)) *servertest.Server {
+func standIn(t *testing.T, change func(*standin.Options)) *standin.Server {
 	t.Helper()
-	o := servertest.Options{Guarded: true, Window: 3 * time.Second}
+	o := standin.Options{Guarded: true, Window: 3 * time.Second}
 	if change != nil {
 		change(&o)
 	}
-	return servertest.New(t, o)
+	return standin.New(t, o)
 }
 
-func run(t *testing.T, s *servertest.Server, only ...string) *attack.Report {
+func run(t *testing.T, s *standin.Server, only ...string) *attack.Report {
 	t.Helper()
-	report, err := attack.Run(t.Context(), attack.Options{Base: s.URL, Token: servertest.AdminToken, Only: only, Seed: 1, Tries: 10, Push: s})
+	report, err := attack.Run(t.Context(), attack.Options{Base: s.URL, Token: standin.AdminToken, Only: only, Seed: 1, Tries: 10, Push: s})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,14 +56,14 @@ func written(t *testing.T, r *attack.Report, width int) string {
 func TestAGoodServerHolds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		change     func(*servertest.Options)
+		change     func(*standin.Options)
 		impossible []string
 	}{
 		"phones of all kinds": {nil, []string{"stolen-qr-without-keys", "owner-key"}},
-		"the owner's key alone": {func(o *servertest.Options) {
+		"the owner's key alone": {func(o *standin.Options) {
 			o.Demands, o.Mode = "signed_user_verified", wire.NumberTyped6
 		}, nil},
-		"nothing but a tap": {func(o *servertest.Options) { o.Mode = wire.AcceptDeny }, []string{"stolen-qr-without-keys", "owner-key", "wrong-number"}},
+		"nothing but a tap": {func(o *standin.Options) { o.Mode = wire.AcceptDeny }, []string{"stolen-qr-without-keys", "owner-key", "wrong-number"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,41 +88,41 @@ func TestAGoodServerHolds(t *testing.T) {
 // Each way to be broken is found by the attacks that are made for it, and each attack can find something.
 func TestABrokenServerIsFound(t *testing.T) {
 	t.Parallel()
-	found := map[servertest.Flaw][]string{
-		servertest.NoBudget:       {"push-bombing", "retry-storm"},
-		servertest.LocksOut:       {"push-bombing"},
-		servertest.RingsAgain:     {"retry-storm"},
-		servertest.Blind:          {"relay-page"},
-		servertest.AnyURL:         {"relay-page", "address-hijack"},
-		servertest.AnyBody:        {"address-hijack"},
-		servertest.AnyToken:       {"address-hijack"},
-		servertest.AnyNonce:       {"address-hijack"},
-		servertest.AnyKey:         {"address-hijack", "algorithm-confusion"},
-		servertest.TokenAlone:     {"address-hijack"},
-		servertest.AnyOwner:       {"address-hijack"},
-		servertest.ProofTwice:     {"replay"},
-		servertest.Unconfirmed:    {"enrolment-race", "stolen-qr", "relay-page"},
-		servertest.CodeTwice:      {"enrolment-race", "stolen-qr", "stolen-qr-without-keys"},
-		servertest.AnyAlgorithm:   {"algorithm-confusion"},
-		servertest.PrivateKeys:    {"algorithm-confusion"},
-		servertest.WrongLetsIn:    {"wrong-number"},
-		servertest.GuessAgain:     {"wrong-number"},
-		servertest.AnyClaims:      {"tampered-answer", "foreign-challenge", "tampered-payment"},
-		servertest.AnySpelling:    {"tampered-answer"},
-		servertest.Unsigned:       {"tampered-answer"},
-		servertest.UnsignedPrompt: {"foreign-challenge"},
-		servertest.AnyPhone:       {"swapped-ids"},
-		servertest.AnswerTwice:    {"parallel-answers", "replay"},
-		servertest.Late:           {"late-answer"},
-		servertest.Replaced:       {"late-answer"},
-		servertest.PossessionDoes: {"owner-key"},
-		servertest.AnyBrowser:     {"session-theft"},
-		servertest.Undead:         {"removed-phone"},
-		servertest.TellsNames:     {"account-discovery"},
-		servertest.NamesInPush:    {"push-payload"},
+	found := map[standin.Flaw][]string{
+		standin.NoBudget:       {"push-bombing", "retry-storm"},
+		standin.LocksOut:       {"push-bombing"},
+		standin.RingsAgain:     {"retry-storm"},
+		standin.Blind:          {"relay-page"},
+		standin.AnyURL:         {"relay-page", "address-hijack"},
+		standin.AnyBody:        {"address-hijack"},
+		standin.AnyToken:       {"address-hijack"},
+		standin.AnyNonce:       {"address-hijack"},
+		standin.AnyKey:         {"address-hijack", "algorithm-confusion"},
+		standin.TokenAlone:     {"address-hijack"},
+		standin.AnyOwner:       {"address-hijack"},
+		standin.ProofTwice:     {"replay"},
+		standin.Unconfirmed:    {"enrolment-race", "stolen-qr", "relay-page"},
+		standin.CodeTwice:      {"enrolment-race", "stolen-qr", "stolen-qr-without-keys"},
+		standin.AnyAlgorithm:   {"algorithm-confusion"},
+		standin.PrivateKeys:    {"algorithm-confusion"},
+		standin.WrongLetsIn:    {"wrong-number"},
+		standin.GuessAgain:     {"wrong-number"},
+		standin.AnyClaims:      {"tampered-answer", "foreign-challenge", "tampered-payment"},
+		standin.AnySpelling:    {"tampered-answer"},
+		standin.Unsigned:       {"tampered-answer"},
+		standin.UnsignedPrompt: {"foreign-challenge"},
+		standin.AnyPhone:       {"swapped-ids"},
+		standin.AnswerTwice:    {"parallel-answers", "replay"},
+		standin.Late:           {"late-answer"},
+		standin.Replaced:       {"late-answer"},
+		standin.PossessionDoes: {"owner-key"},
+		standin.AnyBrowser:     {"session-theft"},
+		standin.Undead:         {"removed-phone"},
+		standin.TellsNames:     {"account-discovery"},
+		standin.NamesInPush:    {"push-payload"},
 	}
 	tested := map[string]bool{}
-	for _, flaw := range servertest.Flaws() {
+	for _, flaw := range standin.Flaws() {
 		attacks := found[flaw]
 		if len(attacks) == 0 {
 			t.Errorf("nothing finds a server that %s", flaw)
@@ -132,9 +132,9 @@ func TestABrokenServerIsFound(t *testing.T) {
 		}
 		t.Run(string(flaw), func(t *testing.T) {
 			t.Parallel()
-			report := run(t, standIn(t, func(o *servertest.Options) {
+			report := run(t, standIn(t, func(o *standin.Options) {
 				o.Flaw = flaw
-				if flaw == servertest.PossessionDoes {
+				if flaw == standin.PossessionDoes {
 					o.Demands = "signed_user_verified"
 				}
 			}), attacks...)
@@ -179,12 +179,12 @@ func TestAServerThatIsNotThere(t *testing.T) {
 
 func TestInterruptionIsNoVerdict(t *testing.T) {
 	t.Parallel()
-	s := standIn(t, func(o *servertest.Options) { o.Window = time.Minute })
+	s := standIn(t, func(o *standin.Options) { o.Window = time.Minute })
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	// The late answer waits for a minute; the other attack is done long before.
 	report, err := attack.Run(ctx, attack.Options{
-		Base: s.URL, Token: servertest.AdminToken, Only: []string{"late-answer", "parallel-answers"}, Progress: func(string) { stop() },
+		Base: s.URL, Token: standin.AdminToken, Only: []string{"late-answer", "parallel-answers"}, Progress: func(string) { stop() },
 	})
 	if err != nil || !report.Interrupted || len(report.Results) != 1 || report.Err() != nil || s.Users() != 0 {
 		t.Errorf("%+v %v, %d users are left", report, err, s.Users())
@@ -197,8 +197,8 @@ func TestInterruptionIsNoVerdict(t *testing.T) {
 // A minute is more than the patience: what does not need it is tried all the same.
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()
-	s := standIn(t, func(o *servertest.Options) { o.Window = time.Minute })
-	report, err := attack.Run(t.Context(), attack.Options{Base: s.URL, Token: servertest.AdminToken, Only: []string{"late-answer"}, Patience: time.Second})
+	s := standIn(t, func(o *standin.Options) { o.Window = time.Minute })
+	report, err := attack.Run(t.Context(), attack.Options{Base: s.URL, Token: standin.AdminToken, Only: []string{"late-answer"}, Patience: time.Second})
 	if err != nil || report.Results[0].Outcome != verdict.Held || !strings.Contains(report.Results[0].Observed, "patience") {
 		t.Errorf("%+v %v", report, err)
 	}
@@ -207,8 +207,8 @@ func TestPatienceEnds(t *testing.T) {
 // A server that refuses everybody, the owner too, is not one that holds.
 func TestARefusalOfAllIsNoDefence(t *testing.T) {
 	t.Parallel()
-	s := standIn(t, func(o *servertest.Options) { o.Window = time.Nanosecond })
-	_, err := attack.Run(t.Context(), attack.Options{Base: s.URL, Token: servertest.AdminToken, Only: []string{"swapped-ids"}})
+	s := standIn(t, func(o *standin.Options) { o.Window = time.Nanosecond })
+	_, err := attack.Run(t.Context(), attack.Options{Base: s.URL, Token: standin.AdminToken, Only: []string{"swapped-ids"}})
 	if !errors.Is(err, attack.ErrUnreachable) {
 		t.Errorf("no owner can answer, and yet: %v", err)
 	}
@@ -216,7 +216,7 @@ func TestARefusalOfAllIsNoDefence(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	t.Parallel()
-	report := run(t, standIn(t, func(o *servertest.Options) { o.Flaw = servertest.WrongLetsIn }), "wrong-number", "owner-key", "replay")
+	report := run(t, standIn(t, func(o *standin.Options) { o.Flaw = standin.WrongLetsIn }), "wrong-number", "owner-key", "replay")
 	for _, width := range []int{20, 40, 100} {
 		text := written(t, report, width)
 		for line := range strings.Lines(text) {
@@ -270,7 +270,7 @@ func TestReport(t *testing.T) {
 // A report says nothing that lets anybody in: of a phone that should not have got a token it says that it got one.
 func TestReportHoldsNoSecret(t *testing.T) {
 	t.Parallel()
-	report := run(t, standIn(t, func(o *servertest.Options) { o.Flaw = servertest.CodeTwice }), "stolen-qr", "relay-page")
+	report := run(t, standIn(t, func(o *standin.Options) { o.Flaw = standin.CodeTwice }), "stolen-qr", "relay-page")
 	var b bytes.Buffer
 	if err := report.JSON(&b); err != nil {
 		t.Fatal(err)

@@ -58,7 +58,7 @@ type Options struct {
 type Browser struct {
 	o    Options
 	base *url.URL
-	http *http.Client
+	jar  *cookiejar.Jar
 }
 
 // New makes a browser without cookies.
@@ -101,10 +101,7 @@ func New(o Options) (*Browser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Browser{o: o, base: base, http: &http.Client{
-		Transport: o.Transport, Jar: jar,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	return &Browser{o: o, base: base, jar: jar}, nil
 }
 
 // Reply is what came back from one request.
@@ -125,41 +122,57 @@ func (b *Browser) Do(ctx context.Context, method, path string, body any) (Reply,
 	if target.Host != b.base.Host || target.Scheme != b.base.Scheme {
 		return Reply{}, fmt.Errorf("browser: %s leads away from the server", path)
 	}
-	var reader io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return Reply{}, err
-		}
-		reader = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), reader)
+	req, err := b.request(ctx, method, target, body)
 	if err != nil {
 		return Reply{}, err
 	}
-	req.Header.Set("User-Agent", b.o.UserAgent)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if method != http.MethodGet && method != http.MethodHead {
-		if token := b.Cookie(csrfCookie); token != "" {
-			req.Header.Set(csrfHeader, token)
-		}
-		req.Header.Set("Origin", b.base.Scheme+"://"+b.base.Host)
-		req.Header.Set("Referer", b.base.String())
-	}
-	res, err := b.http.Do(req)
+	res, err := b.o.Transport.RoundTrip(req)
 	if err != nil {
-		return Reply{}, err
+		return Reply{}, &url.Error{Op: method, URL: target.String(), Err: err}
 	}
 	defer res.Body.Close()
+	if set := res.Cookies(); len(set) > 0 {
+		b.jar.SetCookies(target, set)
+	}
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxReply))
 	return Reply{res.StatusCode, res.Header.Get("Location"), text}, err
 }
 
+func (b *Browser) request(ctx context.Context, method string, target *url.URL, body any) (*http.Request, error) {
+	var reader io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		reader = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "", reader)
+	if err != nil {
+		return nil, err
+	}
+	req.URL, req.Host = target, target.Host
+	req.Header.Set("User-Agent", b.o.UserAgent)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	writes := method != http.MethodGet && method != http.MethodHead
+	if writes {
+		req.Header.Set("Origin", b.base.Scheme+"://"+b.base.Host)
+		req.Header.Set("Referer", b.base.String())
+	}
+	for _, c := range b.jar.Cookies(target) {
+		req.AddCookie(c)
+		if writes && c.Name == csrfCookie {
+			req.Header.Set(csrfHeader, c.Value)
+		}
+	}
+	return req, nil
+}
+
 // Cookie is the value of the server's cookie of that name, "" if there is none.
 func (b *Browser) Cookie(name string) string {
-	for _, c := range b.http.Jar.Cookies(b.base) {
+	for _, c := range b.jar.Cookies(b.base) {
 		if c.Name == name {
 			return c.Value
 		}
@@ -169,7 +182,7 @@ func (b *Browser) Cookie(name string) string {
 
 // Restart closes the browser and opens it again: the session is gone, and what the server wanted to be remembered longer is not.
 func (b *Browser) Restart() {
-	b.http.Jar.SetCookies(b.base, []*http.Cookie{{Name: session, Path: "/", MaxAge: -1}})
+	b.jar.SetCookies(b.base, []*http.Cookie{{Name: session, Path: "/", MaxAge: -1}})
 }
 
 // page loads a flow's page, for the cookies that it sets.

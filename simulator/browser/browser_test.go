@@ -10,24 +10,24 @@ import (
 	"countersign/simulator/browser"
 	"countersign/simulator/clock"
 	"countersign/simulator/phone"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 type bundle struct {
 	ctx    context.Context
-	server *servertest.Server
+	server *standin.Server
 	phone  *phone.Phone
 	clock  *clock.Virtual
 	screen *phone.Screen
 }
 
-func setup(t *testing.T, o servertest.Options, b func(*phone.Screen) phone.Behaviour) bundle {
+func setup(t *testing.T, o standin.Options, b func(*phone.Screen) phone.Behaviour) bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
 	v := clock.NewVirtual(time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC))
 	o.Clock = v
-	s := servertest.New(t, o)
+	s := standin.New(t, o)
 	s.AddUser("ada", "secret")
 	screen := &phone.Screen{}
 	p := phone.New(phone.Options{Push: s, Clock: v, Behaviour: b(screen)})
@@ -67,14 +67,14 @@ func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		behaviour func(*phone.Screen) phone.Behaviour
-		server    servertest.Options
+		server    standin.Options
 		want      browser.Outcome
 	}{
-		"approve":       {phone.Approve, servertest.Options{}, browser.Approved},
-		"approve plain": {phone.Approve, servertest.Options{Mode: wire.AcceptDeny}, browser.Approved},
-		"deny":          {only(phone.Deny), servertest.Options{}, browser.Denied},
-		"wrong number":  {phone.WrongNumber, servertest.Options{}, browser.WrongNumber},
-		"careless":      {phone.Approve, servertest.Options{Careless: true}, browser.NoPhone},
+		"approve":       {phone.Approve, standin.Options{}, browser.Approved},
+		"approve plain": {phone.Approve, standin.Options{Mode: wire.AcceptDeny}, browser.Approved},
+		"deny":          {only(phone.Deny), standin.Options{}, browser.Denied},
+		"wrong number":  {phone.WrongNumber, standin.Options{}, browser.WrongNumber},
+		"careless":      {phone.Approve, standin.Options{Careless: true}, browser.NoPhone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,7 +100,7 @@ func TestOutcomes(t *testing.T) {
 
 func TestNoAnswerExpires(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, only(phone.Ignore))
+	b := setup(t, standin.Options{}, only(phone.Ignore))
 	b.enrol(t)
 	done := make(chan browser.Result, 1)
 	br := b.browser(t)
@@ -117,7 +117,7 @@ func TestNoAnswerExpires(t *testing.T) {
 
 func TestLostPushIsSaidAndTheLoginGoesOn(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{PushFails: true}, phone.Approve)
+	b := setup(t, standin.Options{PushFails: true}, phone.Approve)
 	b.enrol(t)
 	br, err := browser.New(browser.Options{
 		Base: b.server.URL, Clock: b.clock, OnItem: b.screen.Show,
@@ -138,7 +138,7 @@ func TestLostPushIsSaidAndTheLoginGoesOn(t *testing.T) {
 
 func TestBadPasswordIsRefused(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Approve)
+	b := setup(t, standin.Options{}, phone.Approve)
 	r, err := b.browser(t).Login(b.ctx, "ada", "guess")
 	if err != nil || r.Outcome != browser.Refused || r.Detail != "Failed to authenticate." {
 		t.Errorf("%+v %v", r, err)
@@ -147,7 +147,7 @@ func TestBadPasswordIsRefused(t *testing.T) {
 
 func TestEnrolmentNeedsALogin(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Approve)
+	b := setup(t, standin.Options{}, phone.Approve)
 	_, err := b.browser(t).EnrolPhone(b.ctx, func(context.Context, []byte) (string, error) { t.Error("shown a QR code"); return "", nil })
 	if err == nil {
 		t.Error("no error")
@@ -156,7 +156,7 @@ func TestEnrolmentNeedsALogin(t *testing.T) {
 
 func TestRequestsStayWithTheServer(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Approve)
+	b := setup(t, standin.Options{}, phone.Approve)
 	br := b.browser(t)
 	for _, path := range []string{"https://evil.example/", "https:///x"} {
 		if _, err := br.Do(b.ctx, "GET", path, nil); err == nil {

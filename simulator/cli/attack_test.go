@@ -14,14 +14,14 @@ import (
 
 	"countersign/simulator/attack"
 	"countersign/simulator/cli"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 	"countersign/simulator/verdict"
 )
 
 func TestAttackSaysWhatHeld(t *testing.T) {
 	t.Parallel()
-	good := servertest.New(t, servertest.Options{Guarded: true})
-	bad := servertest.New(t, servertest.Options{Guarded: true, Flaw: servertest.WrongLetsIn})
+	good := standin.New(t, standin.Options{Guarded: true})
+	bad := standin.New(t, standin.Options{Guarded: true, Flaw: standin.WrongLetsIn})
 	dir := t.TempDir()
 	asJSON, asJUnit := filepath.Join(dir, "report.json"), filepath.Join(dir, "report.xml")
 	for _, c := range []struct {
@@ -37,7 +37,7 @@ func TestAttackSaysWhatHeld(t *testing.T) {
 		{[]string{"--server", good.URL, "--only", "bribery"}, 4, "bribery"},
 		{[]string{"--help"}, 0, "push-bombing: logs in"},
 	} {
-		code, out, errs := run(t, "", append([]string{"attack", "--token", servertest.AdminToken}, c.args...)...)
+		code, out, errs := run(t, "", append([]string{"attack", "--token", standin.AdminToken}, c.args...)...)
 		if code != c.code || !strings.Contains(out+errs, c.says) {
 			t.Errorf("%v: exit %d\n%s%s", c.args, code, out, errs)
 		}
@@ -55,11 +55,11 @@ func TestAttackSaysWhatHeld(t *testing.T) {
 // Whoever interrupts has what was done, and no verdict.
 func TestAttackInterrupted(t *testing.T) {
 	t.Parallel()
-	s := servertest.New(t, servertest.Options{Guarded: true})
+	s := standin.New(t, standin.Options{Guarded: true})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var out bytes.Buffer
-	code := cli.Main(ctx, []string{"attack", "--server", s.URL, "--token", servertest.AdminToken, "--only", "late-answer,replay"},
+	code := cli.Main(ctx, []string{"attack", "--server", s.URL, "--token", standin.AdminToken, "--only", "late-answer,replay"},
 		strings.NewReader(""), &out, stopper{stop})
 	if code != 130 || !strings.Contains(out.String(), "Interrupted") {
 		t.Errorf("exit %d: %s", code, out.String())
@@ -76,7 +76,7 @@ func (s stopper) Write(p []byte) (int, error) {
 
 func TestConformanceSaysWhatHeld(t *testing.T) {
 	t.Parallel()
-	s := servertest.New(t, servertest.Options{Guarded: true, Window: 2 * time.Second})
+	s := standin.New(t, standin.Options{Guarded: true, Window: 2 * time.Second})
 	for _, c := range []struct {
 		args []string
 		code int
@@ -88,7 +88,7 @@ func TestConformanceSaysWhatHeld(t *testing.T) {
 		{[]string{"--server", "http://127.0.0.1:1", "--skew"}, 4, "refused"},
 		{[]string{"--help"}, 0, "T1 to T24"},
 	} {
-		code, out, errs := run(t, "", append([]string{"conformance", "--token", servertest.AdminToken}, c.args...)...)
+		code, out, errs := run(t, "", append([]string{"conformance", "--token", standin.AdminToken}, c.args...)...)
 		if code != c.code || !strings.Contains(out+errs, c.says) {
 			t.Errorf("%v: exit %d\n%s%s", c.args, code, out, errs)
 		}
@@ -101,9 +101,9 @@ func TestStandInWithAFlaw(t *testing.T) {
 	if code, _, errs := run(t, "", "stand-in", "--flaw", "99"); code != 4 || !strings.Contains(errs, "no number of the list") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
-	at := slices.Index(servertest.Flaws(), servertest.WrongLetsIn) + 1
+	at := slices.Index(standin.Flaws(), standin.WrongLetsIn) + 1
 	base := started(t, "stand-in", "--flaw", strconv.Itoa(at), "--listen", "127.0.0.1:0")
-	code, out, errs := run(t, "", "attack", "--server", base, "--token", servertest.AdminToken, "--only", "wrong-number")
+	code, out, errs := run(t, "", "attack", "--server", base, "--token", standin.AdminToken, "--only", "wrong-number")
 	if code != 1 || !strings.Contains(out, "BROKEN") {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}

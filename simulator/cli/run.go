@@ -65,6 +65,7 @@ func (f scenarioFlags) sets() string {
 // driveFlags say what a run is against, and how it is driven.
 type driveFlags struct {
 	doubleFlags
+	coreFlags
 	Server  string `help:"URL of a running server, instead of the scenario's." placeholder:"URL"`
 	Token   string `help:"API token of an administrator there, who creates and deletes the users." env:"COUNTERSIGN_TOKEN" placeholder:"TOKEN"`
 	Push    string `help:"URL of the running FCM double that that server sends to. Empty: one is served here, see --listen." placeholder:"URL"`
@@ -151,6 +152,7 @@ func (c *runCmd) change(s *scenario.Scenario) error {
 
 // drive runs the cases, one after another, and tells the worst.
 func (f *driveFlags) drive(e *env, cases []scenario.Scenario, command func(seed uint64) string) error {
+	defer f.claim()()
 	push, stop, err := f.push(e, cases)
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"countersign/simulator/report"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 const people = `
@@ -30,7 +30,7 @@ func file(t *testing.T, text string) string {
 
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
-	careless := servertest.New(t, servertest.Options{Careless: true})
+	careless := standin.New(t, standin.Options{Careless: true})
 	for name, c := range map[string]struct {
 		scenario string
 		more     []string
@@ -43,7 +43,7 @@ func TestExitCodes(t *testing.T) {
 		"invalid":     {"name: s\ntarget: {stand_in: true}\nlogin: []" + people, nil, 3, "scenario.yaml:3:1: login: unknown field \"login\", did you mean logins?"},
 		"no target":   {"name: s" + people, nil, 3, "no server"},
 		"unreachable": {"name: s" + people, []string{"--server", "http://127.0.0.1:1", "--token", "x", "--listen", "127.0.0.1:0"}, 4, "connection refused"},
-		"let in":      {"name: s" + people, []string{"--server", careless.URL, "--token", servertest.AdminToken, "--listen", "127.0.0.1:0"}, 1, "let in without an answer"},
+		"let in":      {"name: s" + people, []string{"--server", careless.URL, "--token", standin.AdminToken, "--listen", "127.0.0.1:0"}, 1, "let in without an answer"},
 		"bad token":   {"name: s" + people, []string{"--server", careless.URL, "--token", "guess", "--listen", "127.0.0.1:0"}, 1, "403"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"countersign/mobile/wire"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 type standInCmd struct {
+	coreFlags
 	Listen string        `help:"Address to serve on." default:"127.0.0.1:9300"`
 	Mode   string        `help:"How the answer is matched." default:"number_matching_2"`
 	Window time.Duration `help:"How long a phone may answer." default:"1m"`
@@ -27,19 +28,19 @@ pushes: phones have to poll. What it lets through proves nothing about a real se
 
 What it can do wrong:
 `)
-	for i, flaw := range servertest.Flaws() {
+	for i, flaw := range standin.Flaws() {
 		fmt.Fprintf(&b, "\n%d: %s\n", i+1, flaw)
 	}
 	return b.String()
 }
 
 // flaw is what it is to do wrong; "" is nothing.
-func (c *standInCmd) flaw() (servertest.Flaw, error) {
+func (c *standInCmd) flaw() (standin.Flaw, error) {
 	if c.Flaw == "" {
 		return "", nil
 	}
 	n, err := strconv.Atoi(c.Flaw)
-	if all := servertest.Flaws(); err == nil && n >= 1 && n <= len(all) {
+	if all := standin.Flaws(); err == nil && n >= 1 && n <= len(all) {
 		return all[n-1], nil
 	}
 	return "", fmt.Errorf("--flaw: %q is no number of the list in --help", c.Flaw)
@@ -51,12 +52,13 @@ func (c *standInCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	s := servertest.Start(servertest.Options{Mode: wire.Mode(c.Mode), Window: c.Window, Guarded: c.Guarded || flaw != "", Flaw: flaw})
+	defer c.claim()()
+	s := standin.Start(standin.Options{Mode: wire.Mode(c.Mode), Window: c.Window, Guarded: c.Guarded || flaw != "", Flaw: flaw})
 	defer s.Close()
 	warnIfPublic(e, c.Listen)
 	return serve(e.ctx, c.Listen, s.Handler, func(base string) error {
 		s.URL = base + "/"
-		tell(e.err, "Stand-in server on %s\n  token        %s\n", base, servertest.AdminToken)
+		tell(e.err, "Stand-in server on %s\n  token        %s\n", base, standin.AdminToken)
 		return nil
 	})
 }

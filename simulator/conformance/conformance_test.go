@@ -14,7 +14,7 @@ import (
 
 	"countersign/simulator/attack"
 	"countersign/simulator/conformance"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 	"countersign/simulator/verdict"
 )
 
@@ -49,7 +49,7 @@ func outcomes(r *conformance.Report) map[string]verdict.Outcome {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		flaw    servertest.Flaw
+		flaw    standin.Flaw
 		demands string
 		broken  []string
 		other   map[string]verdict.Outcome
@@ -57,13 +57,13 @@ func TestConformance(t *testing.T) {
 		{"", "signed_user_verified", nil, nil},
 		// What the server demands, and that it has no push service, leaves something out.
 		{"", "bearer", nil, map[string]verdict.Outcome{"T13": verdict.NotApplicable}},
-		{servertest.Late, "bearer", []string{"T4"}, map[string]verdict.Outcome{"T13": verdict.NotApplicable}},
-		{servertest.AnswerTwice, "bearer", []string{"T1", "T3", "T5", "T17"}, map[string]verdict.Outcome{"T13": verdict.NotApplicable}},
+		{standin.Late, "bearer", []string{"T4"}, map[string]verdict.Outcome{"T13": verdict.NotApplicable}},
+		{standin.AnswerTwice, "bearer", []string{"T1", "T3", "T5", "T17"}, map[string]verdict.Outcome{"T13": verdict.NotApplicable}},
 	} {
 		t.Run(string(c.flaw)+" "+c.demands, func(t *testing.T) {
 			t.Parallel()
-			s := servertest.New(t, servertest.Options{Guarded: true, Flaw: c.flaw, Demands: c.demands, Window: 3 * time.Second})
-			o := attack.Options{Base: s.URL, Token: servertest.AdminToken, Tries: 10, Only: []string{"nothing, for all are needed"}}
+			s := standin.New(t, standin.Options{Guarded: true, Flaw: c.flaw, Demands: c.demands, Window: 3 * time.Second})
+			o := attack.Options{Base: s.URL, Token: standin.AdminToken, Tries: 10, Only: []string{"nothing, for all are needed"}}
 			if c.demands != "bearer" {
 				o.Push = s
 			}
@@ -136,8 +136,8 @@ var generations = []string{"stock", "fetch", "poll", "socket", "signs", "verifie
 
 func TestSkew(t *testing.T) {
 	t.Parallel()
-	s := servertest.New(t, servertest.Options{Guarded: true})
-	m, err := conformance.Skew(t.Context(), conformance.SkewOptions{Base: s.URL, Token: servertest.AdminToken, Push: s, Only: generations, Progress: func(text string) { t.Log(text) }})
+	s := standin.New(t, standin.Options{Guarded: true})
+	m, err := conformance.Skew(t.Context(), conformance.SkewOptions{Base: s.URL, Token: standin.AdminToken, Push: s, Only: generations, Progress: func(text string) { t.Log(text) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,17 +153,17 @@ func TestSkewFindsABrokenServer(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
-		o      servertest.Options
+		o      standin.Options
 		only   string
 		broken []string
 	}{
-		{"takes all", servertest.Options{Guarded: true, Flaw: servertest.AnyDemand}, "signs", []string{"signed_user_verified"}},
-		{"lets nobody in", servertest.Options{Guarded: true, Window: time.Nanosecond}, "signs", []string{"bearer", "signed"}},
+		{"takes all", standin.Options{Guarded: true, Flaw: standin.AnyDemand}, "signs", []string{"signed_user_verified"}},
+		{"lets nobody in", standin.Options{Guarded: true, Window: time.Nanosecond}, "signs", []string{"bearer", "signed"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := servertest.New(t, c.o)
-			m, err := conformance.Skew(t.Context(), conformance.SkewOptions{Base: s.URL, Token: servertest.AdminToken, Only: []string{c.only}})
+			s := standin.New(t, c.o)
+			m, err := conformance.Skew(t.Context(), conformance.SkewOptions{Base: s.URL, Token: standin.AdminToken, Only: []string{c.only}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -182,8 +182,8 @@ func TestSkewFindsABrokenServer(t *testing.T) {
 
 func TestSkewWithoutPushes(t *testing.T) {
 	t.Parallel()
-	s := servertest.New(t, servertest.Options{Guarded: true})
-	m, err := conformance.Skew(t.Context(), conformance.SkewOptions{Base: s.URL, Token: servertest.AdminToken, Only: []string{"stock", "fetch"}})
+	s := standin.New(t, standin.Options{Guarded: true})
+	m, err := conformance.Skew(t.Context(), conformance.SkewOptions{Base: s.URL, Token: standin.AdminToken, Only: []string{"stock", "fetch"}})
 	if err != nil || m.Err() != nil || m.Cells[0].Outcome != verdict.NotApplicable || m.Cells[3].Outcome != verdict.Held {
 		t.Errorf("%v %+v", err, m)
 	}
@@ -202,8 +202,8 @@ func TestSkewWithoutServer(t *testing.T) {
 		}
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	s := servertest.New(t, servertest.Options{Guarded: true})
-	m, err := conformance.Skew(ctx, conformance.SkewOptions{Base: s.URL, Token: servertest.AdminToken, Progress: func(string) { stop() }})
+	s := standin.New(t, standin.Options{Guarded: true})
+	m, err := conformance.Skew(ctx, conformance.SkewOptions{Base: s.URL, Token: standin.AdminToken, Progress: func(string) { stop() }})
 	if err != nil || !m.Interrupted || len(m.Cells) == 3*len(conformance.Generations()) || s.Users() != 0 || s.Setups() != 0 {
 		t.Errorf("%v %+v, %d users and %d flows are left", err, m, s.Users(), s.Setups())
 	}

@@ -11,7 +11,7 @@ import (
 	"countersign/simulator/event"
 	"countersign/simulator/fcm"
 	"countersign/simulator/scenario"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 // meter is a Meter without metrics.
@@ -22,7 +22,7 @@ func (meter) Take(event.Event) {}
 func (meter) Value(string, string, float64) (float64, bool) { return 0, false }
 
 // push is the stand-in as its own push service, which has no conditions.
-type push struct{ *servertest.Server }
+type push struct{ *standin.Server }
 
 func (push) SetConditions(context.Context, fcm.Conditions) error { return nil }
 

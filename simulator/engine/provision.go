@@ -52,7 +52,7 @@ func (r *run) newPerson(number int, g scenario.Phones) *person {
 		Signs: g.Kind == "signing" || g.Kind == "verifying" || g.Kind == "passkey", Verifies: g.Kind == "verifying" || g.Kind == "passkey",
 		Passkey: g.Kind == "passkey", Attests: maker.Fault(g.Attests), Maker: r.maker,
 		Info: wire.Info{AppVersion: g.App, Platform: wire.Platform(g.Platform)},
-		HTTP: &http.Client{Transport: witness{r.hop("phone", number), p}, Timeout: callLimit},
+		HTTP: &http.Client{Transport: witness{r.hop("phone", number), p}},
 		Skew: g.Skew, Fetch: phone.Fetch(g.Learns), Rand: bytesOf(r.o.Seed, "phone", number),
 	}
 	if r.target.push != nil && g.Learns == string(phone.ByPush) {

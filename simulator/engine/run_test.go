@@ -9,7 +9,7 @@ import (
 
 	"countersign/simulator/engine"
 	"countersign/simulator/event"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 // recorder remembers events and tells a waiter of each.
@@ -42,11 +42,11 @@ func (r *recorder) of(kind event.Kind) []event.Event {
 
 func TestAServerThatLetsInUnaskedIsFound(t *testing.T) {
 	t.Parallel()
-	careless := servertest.New(t, servertest.Options{Careless: true})
+	careless := standin.New(t, standin.Options{Careless: true})
 	s := read(t, "name: s\ntarget: {url: x}\nphones: [{name: all, count: 2}]\nlogins: [{rate: 100, count: 4}]\nchecks: [approved_unanswered == 0]\n")
 	s.Target.URL = careless.URL
 	var log recorder
-	v, err := engine.Run(t.Context(), engine.Options{Scenario: s, Token: servertest.AdminToken, Push: push{careless}, Meter: meter{}, Sink: &log})
+	v, err := engine.Run(t.Context(), engine.Options{Scenario: s, Token: standin.AdminToken, Push: push{careless}, Meter: meter{}, Sink: &log})
 	if err != nil || v.Wrong != 4 || len(v.Failed) != 1 {
 		t.Errorf("%+v %v", v, err)
 	}
@@ -77,7 +77,7 @@ func TestWaitingForABusyPersonCounts(t *testing.T) {
 
 func TestATargetThatGoesAwayEndsTheRun(t *testing.T) {
 	t.Parallel()
-	server := servertest.Start(servertest.Options{})
+	server := standin.Start(standin.Options{})
 	s := read(t, "name: s\ntarget: {url: x}\nphones: [{name: all, count: 4}]\nlogins: [{rate: 20, until: 1h}]\n")
 	s.Target.URL = server.URL
 	var once sync.Once
@@ -87,7 +87,7 @@ func TestATargetThatGoesAwayEndsTheRun(t *testing.T) {
 			once.Do(server.Close)
 		}
 	}
-	v, err := engine.Run(t.Context(), engine.Options{Scenario: s, Token: servertest.AdminToken, Push: push{server.Server}, Meter: meter{}, Sink: &log})
+	v, err := engine.Run(t.Context(), engine.Options{Scenario: s, Token: standin.AdminToken, Push: push{server}, Meter: meter{}, Sink: &log})
 	if err != nil || !errors.Is(v.Unreachable, engine.ErrUnreachable) {
 		t.Fatalf("%+v %v", v, err)
 	}
@@ -100,7 +100,7 @@ func TestATargetThatGoesAwayEndsTheRun(t *testing.T) {
 // A short run is over before anybody could know that the server is away: it waits for that.
 func TestATargetThatGoesAwayIsTheVerdictOfAShortRunToo(t *testing.T) {
 	t.Parallel()
-	server := servertest.Start(servertest.Options{})
+	server := standin.Start(standin.Options{})
 	s := read(t, "name: s\ntarget: {url: x}\nphones: [{name: all, count: 1}]\nlogins: [{rate: 1000, count: 3}]\n")
 	s.Target.URL = server.URL
 	log := recorder{}
@@ -109,7 +109,7 @@ func TestATargetThatGoesAwayIsTheVerdictOfAShortRunToo(t *testing.T) {
 			server.Close()
 		}
 	}
-	v, err := engine.Run(t.Context(), engine.Options{Scenario: s, Token: servertest.AdminToken, Push: push{server.Server}, Meter: meter{}, Sink: &log})
+	v, err := engine.Run(t.Context(), engine.Options{Scenario: s, Token: standin.AdminToken, Push: push{server}, Meter: meter{}, Sink: &log})
 	if err != nil || !errors.Is(v.Unreachable, engine.ErrUnreachable) {
 		t.Errorf("%+v %v", v, err)
 	}
@@ -133,7 +133,7 @@ func TestAWrongParameterIsToldFirst(t *testing.T) {
 
 func TestAnInterruptionEndsTheRunWithItsReport(t *testing.T) {
 	t.Parallel()
-	server := servertest.New(t, servertest.Options{})
+	server := standin.New(t, standin.Options{})
 	s := read(t, "name: s\ntarget: {url: x}\nphones: [{name: all, count: 2}]\nlogins: [{people: 2, until: 1h}]\nchecks: [finished == logins]\n")
 	s.Target.URL = server.URL
 	ctx, cancel := context.WithCancel(t.Context())
@@ -144,7 +144,7 @@ func TestAnInterruptionEndsTheRunWithItsReport(t *testing.T) {
 			cancel()
 		}
 	}
-	v, err := engine.Run(ctx, engine.Options{Scenario: s, Token: servertest.AdminToken, Push: push{server}, Meter: meter{}, Sink: &log})
+	v, err := engine.Run(ctx, engine.Options{Scenario: s, Token: standin.AdminToken, Push: push{server}, Meter: meter{}, Sink: &log})
 	if err != nil || !v.Interrupted || v.Wrong != 0 || len(v.Failed) != 0 || len(log.of(event.Check)) != 1 || server.Users() != 0 {
 		t.Errorf("%+v %v, %d users left", v, err, server.Users())
 	}
@@ -152,7 +152,7 @@ func TestAnInterruptionEndsTheRunWithItsReport(t *testing.T) {
 
 func TestPauseStepAndTakeOver(t *testing.T) {
 	t.Parallel()
-	server := servertest.New(t, servertest.Options{})
+	server := standin.New(t, standin.Options{})
 	s := read(t, "name: s\ntarget: {url: x}\nphones: [{name: all, count: 1, people: [{do: deny}]}]\nlogins: [{rate: 1000, count: 3}]\n")
 	s.Target.URL = server.URL
 	var control engine.Control
@@ -178,7 +178,7 @@ func TestPauseStepAndTakeOver(t *testing.T) {
 			control.Resume()
 		}
 	}
-	v, err := engine.Run(t.Context(), engine.Options{Scenario: s, Token: servertest.AdminToken, Push: push{server}, Meter: meter{}, Sink: &log, Control: &control})
+	v, err := engine.Run(t.Context(), engine.Options{Scenario: s, Token: standin.AdminToken, Push: push{server}, Meter: meter{}, Sink: &log, Control: &control})
 	answering.Wait()
 	if err != nil || v.Wrong != 0 {
 		t.Errorf("%+v %v", v, err)

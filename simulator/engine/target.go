@@ -19,7 +19,8 @@ import (
 	"countersign/simulator/clock"
 	"countersign/simulator/fcm"
 	"countersign/simulator/phone"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
+	"countersign/simulator/transport"
 	"countersign/simulator/world"
 )
 
@@ -55,25 +56,20 @@ func (r *run) openTarget(ctx context.Context) (err error) {
 }
 
 // wide is a transport that keeps a connection for each phone.
-func (r *run) wide(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
+func (r *run) wide(dial func(ctx context.Context, network, address string) (net.Conn, error)) *transport.Transport {
 	people := 0
 	for _, g := range r.s.Phones {
 		people += g.Count
 	}
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.Proxy = 0, 2*min(people, 5000), nil
-	if dial != nil {
-		t.DialContext = dial
-	}
-	return t
+	return &transport.Transport{Dial: dial, Idle: 2 * people}
 }
 
 // openStandIn uses the built-in server, in memory: no socket is between, so that a virtual clock can know who waits.
 func (r *run) openStandIn() error {
 	t := r.s.Target
-	s := servertest.Start(servertest.Options{Mode: wire.Mode(t.Mode), Window: t.Window, Clock: r.clock})
+	s := standin.Start(standin.Options{Mode: wire.Mode(t.Mode), Window: t.Window, Clock: r.clock})
 	r.target = target{base: s.URL, transport: memory{s.Handler}, push: s, close: s.Close}
-	r.target.admin = admin.API{Base: r.target.base, Token: servertest.AdminToken, HTTP: &http.Client{Transport: r.target.transport}}
+	r.target.admin = admin.API{Base: r.target.base, Token: standin.AdminToken, HTTP: &http.Client{Transport: r.target.transport}}
 	return nil
 }
 
@@ -255,7 +251,7 @@ func (r *run) closeTarget() {
 	if r.target.close != nil {
 		r.target.close()
 	}
-	if t, ok := r.target.transport.(*http.Transport); ok {
+	if t, ok := r.target.transport.(*transport.Transport); ok {
 		t.CloseIdleConnections()
 	}
 }

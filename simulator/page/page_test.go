@@ -15,23 +15,23 @@ import (
 	"countersign/mobile/wire"
 	"countersign/simulator/page"
 	"countersign/simulator/phone"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 	"countersign/simulator/webpage/webpagetest"
 )
 
 type bundle struct {
 	ctx    context.Context
-	server *servertest.Server
+	server *standin.Server
 	phone  *phone.Phone
 	url    string
 }
 
-func setup(t *testing.T) bundle { return setupAs(t, servertest.Options{}, phone.Options{}) }
+func setup(t *testing.T) bundle { return setupAs(t, standin.Options{}, phone.Options{}) }
 
-func setupAs(t *testing.T, so servertest.Options, po phone.Options) bundle {
+func setupAs(t *testing.T, so standin.Options, po phone.Options) bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	s := servertest.New(t, so)
+	s := standin.New(t, so)
 	s.AddUser("ada", "secret")
 	po.Push = s
 	p := phone.New(po)
@@ -139,7 +139,7 @@ func TestAPersonApproves(t *testing.T) {
 // T16: what is no login is drawn from what was signed, and an answer is a report if the person says so.
 func TestAPersonSeesWhatIsSigned(t *testing.T) {
 	t.Parallel()
-	b := setupAs(t, servertest.Options{Guarded: true}, phone.Options{Signs: true})
+	b := setupAs(t, standin.Options{Guarded: true}, phone.Options{Signs: true})
 	states := b.states(t)
 	if status, text := b.post(t, "/enrol", map[string]string{"payload": string(b.server.Enrolment("ada"))}); status != 204 {
 		t.Fatalf("enrol: %d %s", status, text)

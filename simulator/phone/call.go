@@ -85,6 +85,11 @@ func (p *Phone) send(ctx context.Context, a Account, method, action string, quer
 		return 0, nil, false, err
 	}
 	defer done()
+	if query == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callLimit)
+		defer cancel()
+	}
 	req, err := p.request(ctx, a, method, action, body)
 	if err != nil {
 		return 0, nil, false, err

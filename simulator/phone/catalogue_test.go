@@ -11,7 +11,7 @@ import (
 	"countersign/mobile/wire"
 	"countersign/simulator/browser"
 	"countersign/simulator/phone"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 // stepped waits until the phone has done a step.
@@ -66,7 +66,7 @@ func TestKindsEndAsTheySay(t *testing.T) {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
 			var screen phone.Screen
-			b := setup(t, servertest.Options{}, phone.Options{Signs: true, Verifies: true})
+			b := setup(t, standin.Options{}, phone.Options{Signs: true, Verifies: true})
 			delay := time.Duration(0)
 			if c := courses[kind.Name]; c.by > 0 && c.by != time.Minute {
 				delay = 20 * time.Second
@@ -89,7 +89,7 @@ func TestKindsEndAsTheySay(t *testing.T) {
 
 func TestUnknownKindsAndParameters(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{})
+	b := setup(t, standin.Options{}, phone.Options{})
 	for _, c := range [][3]string{
 		{"wrong_nubmer", "", "did you mean wrong_number?"}, {"aprove", "", "did you mean approve?"}, {"deny", "x", "behaviour deny: param"}, {"wrong_alg", "RS256", "RS256"},
 		{"lose_key", "", "keys"},
@@ -103,7 +103,7 @@ func TestUnknownKindsAndParameters(t *testing.T) {
 func TestReplayedAnswerIsTheFirstOne(t *testing.T) {
 	t.Parallel()
 	var screen phone.Screen
-	b := setup(t, servertest.Options{}, phone.Options{Signs: true})
+	b := setup(t, standin.Options{}, phone.Options{Signs: true})
 	if _, err := b.phone.Play(b.ctx, "replay", &screen, 0, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestReplayedAnswerIsTheFirstOne(t *testing.T) {
 
 func TestOldAppSaysSo(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{Info: wire.Info{Platform: wire.IOS}})
+	b := setup(t, standin.Options{}, phone.Options{Info: wire.Info{Platform: wire.IOS}})
 	if _, err := b.phone.Play(b.ctx, "old_app", &phone.Screen{}, 0, "0.4"); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestDoubleAnswerIsOneApproval(t *testing.T) {
 	t.Parallel()
 	var screen phone.Screen
 	var sent counter
-	b := setup(t, servertest.Options{}, phone.Options{HTTP: &http.Client{Transport: &sent}, Behaviour: phone.DoubleAnswer(phone.Approve(&screen))})
+	b := setup(t, standin.Options{}, phone.Options{HTTP: &http.Client{Transport: &sent}, Behaviour: phone.DoubleAnswer(phone.Approve(&screen))})
 	tx, right := b.server.Ask("ada")
 	screen.Show(b.phone.Accounts()[0].Device, right)
 	if r := b.await(t, ended); r.State != phone.Answered || b.server.AnswerTo(tx) != right || len(sent.paths) != 2 {
@@ -168,7 +168,7 @@ func TestOtherDeviceAnswersInVain(t *testing.T) {
 	for name, second := range map[string]bool{"nobody's": false, "another account's": true} {
 		var screen phone.Screen
 		var sent counter
-		b := setup(t, servertest.Options{}, phone.Options{HTTP: &http.Client{Transport: &sent}, Signs: true})
+		b := setup(t, standin.Options{}, phone.Options{HTTP: &http.Client{Transport: &sent}, Signs: true})
 		own := b.phone.Accounts()[0].Device
 		if second {
 			b.server.AddUser("bob", "secret")

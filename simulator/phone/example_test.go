@@ -5,13 +5,13 @@ import (
 	"fmt"
 
 	"countersign/simulator/phone"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 // The phone of a person who reads the number off the page and taps it. A real server's pushes come from a double of its push
 // service, as fcm.Double, and its page is read by the browser package.
 func Example() {
-	ctx, screen, server := context.Background(), phone.Screen{}, servertest.Start(servertest.Options{})
+	ctx, screen, server := context.Background(), phone.Screen{}, standin.Start(standin.Options{})
 	defer server.Close()
 	server.AddUser("ada", "secret")
 

@@ -12,7 +12,7 @@ import (
 	"countersign/mobile/wire"
 	"countersign/simulator/maker"
 	"countersign/simulator/phone"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 // A phone that asks, or has a socket, needs no push, and rings for what comes and what is over.
@@ -20,7 +20,7 @@ func TestFetchWithoutPushes(t *testing.T) {
 	t.Parallel()
 	for _, fetch := range []phone.Fetch{phone.ByPoll, phone.BySocket} {
 		for _, signs := range []bool{false, true} {
-			b := setup(t, servertest.Options{PushFails: true}, phone.Options{Fetch: fetch, Signs: signs})
+			b := setup(t, standin.Options{PushFails: true}, phone.Options{Fetch: fetch, Signs: signs})
 			for range 2 {
 				tx, right := b.server.Ask("ada")
 				b.await(t, func(r phone.Ring) bool { return r.TxID == tx && r.State == phone.Ringing })
@@ -40,7 +40,7 @@ func TestFetchWithoutPushes(t *testing.T) {
 // Two ways to learn of a prompt make one ring.
 func TestPushAndSocketRingOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{Fetch: phone.BySocket})
+	b := setup(t, standin.Options{}, phone.Options{Fetch: phone.BySocket})
 	b.stepped(t, phone.StepConnected)
 	b.server.Ask("ada")
 	b.stepped(t, phone.StepReceived)
@@ -53,7 +53,7 @@ func TestPushAndSocketRingOnce(t *testing.T) {
 func TestConnectionComesBackWithTheNetwork(t *testing.T) {
 	t.Parallel()
 	for _, fetch := range []phone.Fetch{phone.ByPoll, phone.BySocket} {
-		b := setup(t, servertest.Options{PushFails: true}, phone.Options{Fetch: fetch})
+		b := setup(t, standin.Options{PushFails: true}, phone.Options{Fetch: fetch})
 		b.phone.SetNetwork(phone.Offline)
 		tx, _ := b.server.Ask("ada")
 		b.phone.SetNetwork(phone.Online)
@@ -78,7 +78,7 @@ func (f *forbidden) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestPhoneThatIsSentAwayStaysAway(t *testing.T) {
 	t.Parallel()
 	away := &forbidden{action: wire.ActionPending}
-	b := setup(t, servertest.Options{}, phone.Options{Fetch: phone.ByPoll, HTTP: &http.Client{Transport: away}})
+	b := setup(t, standin.Options{}, phone.Options{Fetch: phone.ByPoll, HTTP: &http.Client{Transport: away}})
 	if s := b.stepped(t, phone.StepHungUp); !strings.Contains(s.Error, "does not want") {
 		t.Errorf("%+v", s)
 	}
@@ -92,7 +92,7 @@ func TestPhoneThatIsSentAwayStaysAway(t *testing.T) {
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	for _, receipts := range []bool{true, false} {
-		b := setup(t, servertest.Options{}, phone.Options{Receipts: receipts, Signs: true, Behaviour: phone.Delay(time.Minute/2, phone.Deny)})
+		b := setup(t, standin.Options{}, phone.Options{Receipts: receipts, Signs: true, Behaviour: phone.Delay(time.Minute/2, phone.Deny)})
 		tx, _ := b.server.Ask("ada")
 		b.clock.Await(1) // the behaviour is at work
 		if got := b.server.Displayed(tx); got != receipts {
@@ -109,7 +109,7 @@ func TestMakerAttestsTheKeys(t *testing.T) {
 	}
 	evidence := func(o phone.Options) *wire.Attestation {
 		o.Signs = true
-		b := setup(t, servertest.Options{}, o)
+		b := setup(t, standin.Options{}, o)
 		return b.server.Evidence(b.phone.Accounts()[0].Device)
 	}
 	if got := evidence(phone.Options{}); got != nil {

@@ -6,7 +6,7 @@ import (
 
 	"countersign/mobile/wire"
 	"countersign/simulator/phone"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 // Each malice is refused for just what it is, and leaves the prompt to the honest answer.
@@ -33,7 +33,7 @@ func TestMaliceIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, servertest.Options{}, phone.Options{Signs: true, Verifies: true})
+			b := setup(t, standin.Options{}, phone.Options{Signs: true, Verifies: true})
 			tx, right := b.server.Ask("ada")
 			b.await(t, ringing)
 			if err := b.phone.Forge(b.ctx, tx, right, c.malice); err == nil {
@@ -55,7 +55,7 @@ func TestMaliceIsRefused(t *testing.T) {
 // What was shown is in the digest: the answer to one ring does not fit another of the same numbers.
 func TestForeignChallengeOfAnotherRing(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{Mode: wire.AcceptDeny}, phone.Options{Signs: true})
+	b := setup(t, standin.Options{Mode: wire.AcceptDeny}, phone.Options{Signs: true})
 	first, _ := b.server.Ask("ada")
 	shown := b.await(t, func(r phone.Ring) bool { return r.TxID == first })
 	tx, _ := b.server.Ask("ada")
@@ -67,7 +67,7 @@ func TestForeignChallengeOfAnotherRing(t *testing.T) {
 
 func TestStockPhoneForgesNothing(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{})
+	b := setup(t, standin.Options{}, phone.Options{})
 	tx, right := b.server.Ask("ada")
 	b.await(t, ringing)
 	if err := b.phone.Forge(b.ctx, tx, right, phone.WrongAlg(phone.AlgNone)); err == nil || b.server.AnswerTo(tx) != "" {

@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"countersign/simulator/phone"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 func TestOfflinePushesComeLate(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{})
+	b := setup(t, standin.Options{}, phone.Options{})
 	b.phone.SetNetwork(phone.Offline)
 	tx, right := b.server.Ask("ada")
 	b.stepped(t, phone.StepMissed)
@@ -40,7 +40,7 @@ func TestPushesAreLostThatNobodyKeeps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, servertest.Options{}, phone.Options{})
+			b := setup(t, standin.Options{}, phone.Options{})
 			away(b)
 			b.server.Ask("ada")
 			b.stepped(t, phone.StepMissed)
@@ -65,7 +65,7 @@ func TestPushesAreLostThatNobodyKeeps(t *testing.T) {
 
 func TestSaverHoldsPushesBack(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{})
+	b := setup(t, standin.Options{}, phone.Options{})
 	b.phone.SetSaver(30 * time.Second)
 	b.server.Ask("ada")
 	b.clock.Await(1)
@@ -81,7 +81,7 @@ func TestSaverHoldsPushesBack(t *testing.T) {
 
 func TestKilledAppForgetsItsRings(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{})
+	b := setup(t, standin.Options{}, phone.Options{})
 	tx, _ := b.server.Ask("ada")
 	b.await(t, ringing)
 	b.phone.Kill()
@@ -101,7 +101,7 @@ func TestWrongClockStillAnswers(t *testing.T) {
 	t.Parallel()
 	for _, skew := range []time.Duration{-7 * time.Hour, 7 * time.Hour, time.Second, -time.Second} {
 		var screen phone.Screen
-		b := setup(t, servertest.Options{}, phone.Options{Signs: true, Skew: skew, Behaviour: phone.Approve(&screen)})
+		b := setup(t, standin.Options{}, phone.Options{Signs: true, Skew: skew, Behaviour: phone.Approve(&screen)})
 		if got := b.phone.Now().Sub(b.clock.Now()); got != skew {
 			t.Errorf("the phone's clock is ahead by %s, not %s", got, skew)
 		}
@@ -122,7 +122,7 @@ func TestWrongClockStillAnswers(t *testing.T) {
 
 func TestLostKeysSayNothing(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{Signs: true})
+	b := setup(t, standin.Options{}, phone.Options{Signs: true})
 	tx, right := b.server.Ask("ada")
 	b.await(t, ringing)
 	if err := b.phone.LoseKeys(b.phone.Accounts()[0].Device); err != nil {
@@ -138,7 +138,7 @@ func TestSameSeedSamePhone(t *testing.T) {
 	t.Parallel()
 	answer := func(seed byte) (uid, fingerprint string) {
 		random := rand.NewChaCha8([32]byte{seed})
-		b := setup(t, servertest.Options{}, phone.Options{Signs: true, Verifies: true, Rand: random})
+		b := setup(t, standin.Options{}, phone.Options{Signs: true, Verifies: true, Rand: random})
 		tx, right := b.server.Ask("ada")
 		b.await(t, ringing)
 		attempt, err := b.phone.Prepare(tx, right)

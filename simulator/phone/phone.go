@@ -113,7 +113,7 @@ func (a Account) Token() string { return a.token }
 // New makes a phone without accounts.
 func New(o Options) *Phone {
 	if o.HTTP == nil {
-		o.HTTP = &http.Client{Timeout: callLimit}
+		o.HTTP = &http.Client{}
 	}
 	if o.Clock == nil {
 		o.Clock = clock.Wall{}

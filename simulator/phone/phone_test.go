@@ -12,23 +12,23 @@ import (
 	"countersign/mobile/wire"
 	"countersign/simulator/clock"
 	"countersign/simulator/phone"
-	"countersign/simulator/servertest"
+	"countersign/simulator/standin"
 )
 
 type bundle struct {
 	ctx    context.Context
-	server *servertest.Server
+	server *standin.Server
 	phone  *phone.Phone
 	clock  *clock.Virtual
 }
 
-func setup(t *testing.T, so servertest.Options, po phone.Options) bundle {
+func setup(t *testing.T, so standin.Options, po phone.Options) bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
 	v := clock.NewVirtual(time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC))
 	so.Clock, po.Clock = v, v
-	s := servertest.New(t, so)
+	s := standin.New(t, so)
 	s.AddUser("ada", "secret")
 	po.Push = s
 	p := phone.New(po)
@@ -53,7 +53,7 @@ func (b bundle) await(t *testing.T, match func(phone.Ring) bool) phone.Ring {
 
 func TestEnrolment(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{})
+	b := setup(t, standin.Options{}, phone.Options{})
 	var names []string
 	for _, s := range b.phone.Timeline() {
 		names = append(names, s.Name)
@@ -93,7 +93,7 @@ func TestBehaviours(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var screen phone.Screen
-			b := setup(t, servertest.Options{Mode: c.mode}, phone.Options{Behaviour: c.behaviour(&screen), Stock: c.stock})
+			b := setup(t, standin.Options{Mode: c.mode}, phone.Options{Behaviour: c.behaviour(&screen), Stock: c.stock})
 			tx, right := b.server.Ask("ada")
 			screen.Show(b.phone.Accounts()[0].Device, right)
 			r := b.await(t, ended)
@@ -109,7 +109,7 @@ func TestBehaviours(t *testing.T) {
 
 func TestByHand(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{})
+	b := setup(t, standin.Options{}, phone.Options{})
 	_, right := b.server.Ask("ada")
 	r := b.await(t, ringing)
 	if !slices.Contains(r.Items, right) || r.Context.IP != "203.0.113.7" {
@@ -130,7 +130,7 @@ func TestByHand(t *testing.T) {
 
 func TestDelayWaitsOnTheClock(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{Behaviour: phone.Delay(20*time.Second, phone.Deny)})
+	b := setup(t, standin.Options{}, phone.Options{Behaviour: phone.Delay(20*time.Second, phone.Deny)})
 	tx, _ := b.server.Ask("ada")
 	b.clock.Await(1)
 	b.clock.Advance(19 * time.Second)
@@ -147,7 +147,7 @@ func TestDelayWaitsOnTheClock(t *testing.T) {
 func TestLateIsAfterTheServersEnd(t *testing.T) {
 	t.Parallel()
 	var screen phone.Screen
-	b := setup(t, servertest.Options{}, phone.Options{Signs: true, Behaviour: phone.Late(0, phone.Approve(&screen))})
+	b := setup(t, standin.Options{}, phone.Options{Signs: true, Behaviour: phone.Late(0, phone.Approve(&screen))})
 	b.clock.Advance(900 * time.Millisecond)
 	tx, right := b.server.Ask("ada")
 	screen.Show(b.phone.Accounts()[0].Device, right)
@@ -177,7 +177,7 @@ func TestLateIsAfterTheServersEnd(t *testing.T) {
 
 func TestIgnoredRingExpires(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{Behaviour: phone.Ignore})
+	b := setup(t, standin.Options{}, phone.Options{Behaviour: phone.Ignore})
 	b.server.Ask("ada")
 	r := b.await(t, ringing)
 	b.clock.Advance(time.Minute)
@@ -194,7 +194,7 @@ func TestIgnoredRingExpires(t *testing.T) {
 
 func TestNewerPromptEndsTheOlder(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{})
+	b := setup(t, standin.Options{}, phone.Options{})
 	old, _ := b.server.Ask("ada")
 	b.await(t, ringing)
 	tx, _ := b.server.Ask("ada")
@@ -206,7 +206,7 @@ func TestNewerPromptEndsTheOlder(t *testing.T) {
 
 func TestRefreshFindsWhatNoPushAnnounced(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{PushFails: true}, phone.Options{Behaviour: phone.Deny})
+	b := setup(t, standin.Options{PushFails: true}, phone.Options{Behaviour: phone.Deny})
 	tx, _ := b.server.Ask("ada")
 	if err := b.phone.Refresh(b.ctx); err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func TestSeveralAccounts(t *testing.T) {
 	for name, o := range map[string]phone.Options{
 		"by push": {}, "stock": {Stock: true}, "with keys": {Signs: true, Verifies: true}, "by poll": {Fetch: phone.ByPoll}, "by socket": {Fetch: phone.BySocket, Signs: true},
 	} {
-		b := setup(t, servertest.Options{}, o)
+		b := setup(t, standin.Options{}, o)
 		b.server.AddUser("bob", "secret")
 		if _, err := b.phone.EnrolFromQR(b.ctx, b.server.Enrolment("bob")); err != nil {
 			t.Fatal(err)
@@ -243,7 +243,7 @@ func TestSeveralAccounts(t *testing.T) {
 
 func TestUselessPushesAreNoted(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{})
+	b := setup(t, standin.Options{}, phone.Options{})
 	b.server.Push(b.phone.Address(), map[string]string{"hello": "world"})
 	b.server.Push(b.phone.Address(), wire.Push{Kind: wire.Wake, TxID: "0192f3a4-5b6c-7d8e-9f01-23456789abcd"}.Data())
 	for {
@@ -268,7 +268,7 @@ func TestUselessPushesAreNoted(t *testing.T) {
 
 func TestAddressRotatesAndConnectionCuts(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{})
+	b := setup(t, standin.Options{}, phone.Options{})
 	before := b.phone.Address()
 	if err := b.phone.RotateAddress(b.ctx); err != nil {
 		t.Fatal(err)
@@ -292,7 +292,7 @@ func TestAddressRotatesAndConnectionCuts(t *testing.T) {
 
 func TestCloseEndsWaitingBehaviours(t *testing.T) {
 	t.Parallel()
-	b := setup(t, servertest.Options{}, phone.Options{Behaviour: phone.Delay(time.Hour, phone.Deny)})
+	b := setup(t, standin.Options{}, phone.Options{Behaviour: phone.Delay(time.Hour, phone.Deny)})
 	b.server.Ask("ada")
 	b.clock.Await(1)
 	b.phone.Close()

@@ -1,7 +1,4 @@
-// Package servertest is a stand-in for the server in the simulator's own tests: the least of the
-// wire contract that a phone, a browser and a load run need, in memory. It is its own push service.
-// It owns no rule of the product: what it lets through proves nothing about the server.
-package servertest
+package standin
 
 import (
 	"context"
@@ -14,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"countersign/mobile/wire"
@@ -49,9 +45,11 @@ type Server struct {
 	URL     string       // with trailing slash
 	Handler http.Handler // what serves there
 	o       Options
+	close   func()
 
 	mu       sync.Mutex
 	users    map[int]*user
+	named    map[string]*user
 	devices  map[string]*device
 	sessions map[string]*session
 	subs     map[string][]chan fcm.Message
@@ -108,25 +106,18 @@ type session struct {
 	prompt   *prompt
 }
 
-// New starts a stand-in that ends with the test.
-func New(t testing.TB, o Options) *Server {
-	t.Helper()
+// New starts a stand-in that ends with a test: a testing.TB.
+func New(t interface{ Cleanup(ended func()) }, o Options) *Server {
 	s := Start(o)
-	t.Cleanup(s.close)
-	return s.Server
-}
-
-// Running is a stand-in outside a test; end it with Close.
-type Running struct {
-	*Server
-	close func()
+	t.Cleanup(s.Close)
+	return s
 }
 
 // Close ends it.
-func (r Running) Close() { r.close() }
+func (s *Server) Close() { s.close() }
 
-// Start starts a stand-in for an example.
-func Start(o Options) Running {
+// Start starts a stand-in; end it with Close.
+func Start(o Options) *Server {
 	if o.Mode == "" {
 		o.Mode = wire.NumberMatching2
 	}
@@ -137,7 +128,7 @@ func Start(o Options) Running {
 		o.Clock = clock.Wall{}
 	}
 	s := &Server{
-		o: o, users: map[int]*user{}, devices: map[string]*device{}, sessions: map[string]*session{},
+		o: o, users: map[int]*user{}, named: map[string]*user{}, devices: map[string]*device{}, sessions: map[string]*session{},
 		subs: map[string][]chan fcm.Message{}, prompts: map[string]*prompt{}, setups: map[string]string{}, signer: newSigner(), nonce: rand.Text(), proofs: map[string]bool{},
 	}
 	mux := http.NewServeMux()
@@ -161,12 +152,13 @@ func Start(o Options) Running {
 	// httptest's server would, at its end, close idle connections of others that run beside it.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		panic(fmt.Sprintf("servertest: listen: %v", err))
+		panic(fmt.Sprintf("standin: listen: %v", err))
 	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() { _ = srv.Serve(l) }() // ends with Close
 	s.URL, s.Handler = "http://"+l.Addr().String()+"/", mux
-	return Running{s, func() { _ = srv.Close() }}
+	s.close = func() { _ = srv.Close() }
+	return s
 }
 
 // AddUser makes a user with a password.
@@ -179,7 +171,7 @@ func (s *Server) AddUser(name, password string) {
 func (s *Server) newUser(name string) *user {
 	s.serial++
 	u := &user{id: s.serial, name: name, mark: rand.Text()}
-	s.users[u.id] = u
+	s.users[u.id], s.named[name] = u, u
 	return u
 }
 
@@ -277,14 +269,7 @@ func (s *Server) Users() int {
 	return len(s.users)
 }
 
-func (s *Server) userByName(name string) *user {
-	for _, u := range s.users {
-		if u.name == name {
-			return u
-		}
-	}
-	return nil
-}
+func (s *Server) userByName(name string) *user { return s.named[name] }
 
 func uuid() string {
 	b := make([]byte, 16)
@@ -439,6 +424,7 @@ func (s *Server) userAPI(w http.ResponseWriter, r *http.Request) {
 		reply(w, 404, map[string]string{"detail": "Not found."})
 		return
 	}
+	delete(s.named, s.users[id].name)
 	delete(s.users, id)
 	w.WriteHeader(204)
 }

@@ -1,4 +1,4 @@
-package servertest
+package standin
 
 import (
 	"crypto/rand"
