@@ -58,6 +58,32 @@ func TestReadyScenariosAreValidAndDescribed(t *testing.T) {
 	}
 }
 
+// Those that kill nothing run in virtual time too, pass, and a second time to the byte.
+func TestReadyScenariosInVirtualTime(t *testing.T) {
+	log := func(name, scenario string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if code, out, errs := run(t, "", "run", filepath.Join(scenarios, scenario+".yaml"), "--clock", "virtual", "--quiet", "--events", path); code != 0 {
+			t.Errorf("%s: exit %d\n%s%s", scenario, code, out, errs)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for _, name := range []string{"smoke", "monday-morning", "push-outage", "quota", "lost-phones", "fatigue-attack", "slow-phones"} {
+		if first, second := log("a", name), log("b", name); first != second || first == "" {
+			a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
+			for i := range min(len(a), len(b)) {
+				if a[i] != b[i] {
+					t.Errorf("%s: the logs differ from line %d on:\n%s\n%s", name, i+1, a[i], b[i])
+					break
+				}
+			}
+		}
+	}
+}
+
 // A full disk and a file that cannot be made are told; the other reports are there, and the run was made.
 func TestReportsThatCannotBeWritten(t *testing.T) {
 	t.Parallel()

@@ -23,8 +23,8 @@ type standInCmd struct {
 // Help is the long text of --help.
 func (standInCmd) Help() string {
 	var b strings.Builder
-	b.WriteString(`The least of the protocol, in memory: for a phone app in the making, and to measure what the simulator itself can do. It sends no
-pushes: phones have to poll. What it lets through proves nothing about a real server.
+	b.WriteString(`The least of the protocol, in memory: for a phone app in the making, and to measure what the simulator itself can do. It is its own
+push service: a scenario is run against it with --push and the same URL. What it lets through proves nothing about a real server.
 
 What it can do wrong:
 `)
@@ -58,7 +58,7 @@ func (c *standInCmd) Run(e *env) error {
 	warnIfPublic(e, c.Listen)
 	return serve(e.ctx, c.Listen, s.Handler, func(base string) error {
 		s.URL = base + "/"
-		tell(e.err, "Stand-in server on %s\n  token        %s\n", base, standin.AdminToken)
+		tell(e.err, "Stand-in server on %s\n  token        %s\n  push         %s\n", base, standin.AdminToken, base)
 		return nil
 	})
 }

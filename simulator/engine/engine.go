@@ -254,7 +254,7 @@ func (r *run) launch(number int, p *person, l scenario.Logins, due time.Time) {
 
 // closed lets one person log in, one login after another: number, number+stride, …
 func (r *run) closed(l scenario.Logins, p *person, nth, number, stride int) {
-	if !r.sleep(r.ctx, l.From) {
+	if !r.sleep(r.ctx, l.From+time.Duration(number)) { // one after another, as the seed has it
 		return
 	}
 	for i := 0; l.Count == 0 || i*l.People+nth < l.Count; i++ {

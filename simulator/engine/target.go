@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -67,8 +65,8 @@ func (r *run) wide(dial func(ctx context.Context, network, address string) (net.
 // openStandIn uses the built-in server, in memory: no socket is between, so that a virtual clock can know who waits.
 func (r *run) openStandIn() error {
 	t := r.s.Target
-	s := standin.Start(standin.Options{Mode: wire.Mode(t.Mode), Window: t.Window, Clock: r.clock})
-	r.target = target{base: s.URL, transport: memory{s.Handler}, push: s, close: s.Close}
+	s := standin.Start(standin.Options{Mode: wire.Mode(t.Mode), Window: t.Window, Clock: r.clock, Seed: r.o.Seed, Guarded: t.Guarded})
+	r.target = target{base: s.URL, transport: transport.Memory{Handler: s.Handler}, push: s, conditions: s.SetConditions, close: s.Close}
 	r.target.admin = admin.API{Base: r.target.base, Token: standin.AdminToken, HTTP: &http.Client{Transport: r.target.transport}}
 	return nil
 }
@@ -153,52 +151,6 @@ func (r *run) patchStages(ctx context.Context, path string, fields map[string]an
 		}
 	}
 	return nil
-}
-
-// memory is a transport straight into a handler.
-type memory struct{ handler http.Handler }
-
-// RoundTrip lets the handler answer; the request's context is the handler's.
-func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Body == nil {
-		req.Body = http.NoBody
-	}
-	defer req.Body.Close()
-	reply := &reply{header: http.Header{}}
-	inner := req.Clone(req.Context())
-	inner.RequestURI, inner.RemoteAddr = req.URL.RequestURI(), "127.0.0.1:1"
-	m.handler.ServeHTTP(reply, inner)
-	if err := req.Context().Err(); err != nil {
-		return nil, err
-	}
-	reply.WriteHeader(http.StatusOK) // what a handler means that writes nothing
-	return &http.Response{
-		Status: fmt.Sprint(reply.status, " ", http.StatusText(reply.status)), StatusCode: reply.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: reply.header, Body: io.NopCloser(&reply.body), ContentLength: int64(reply.body.Len()), Request: req,
-	}, nil
-}
-
-// reply is what a handler answers.
-type reply struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-// Header is the reply's.
-func (r *reply) Header() http.Header { return r.header }
-
-// WriteHeader takes the first status.
-func (r *reply) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-}
-
-// Write takes the body.
-func (r *reply) Write(text []byte) (int, error) {
-	r.WriteHeader(http.StatusOK)
-	return r.body.Write(text)
 }
 
 // probe asks the server for something that an administrator may see. An error is ErrUnreachable where nobody answers.

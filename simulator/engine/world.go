@@ -11,14 +11,15 @@ import (
 	"countersign/simulator/scenario"
 )
 
-// behind is by how much trouble comes later than it is due: logins of the same instant then come first, and not as chance will.
-const behind = time.Microsecond
+// behind is by how much trouble comes later than it is due, each a little more than the one before: what falls on one instant then
+// comes in one order, logins first, and not as chance will.
+func behind(nth int) time.Duration { return time.Microsecond + time.Duration(nth) }
 
 // faults puts each fault on and takes it off at its time.
 func (r *run) faults(ctx context.Context) {
-	for _, f := range r.s.Faults {
+	for i, f := range r.s.Faults {
 		r.beside.Go(func() {
-			if !r.sleep(ctx, f.From+behind) {
+			if !r.sleep(ctx, f.From+behind(i)) {
 				return
 			}
 			r.board.Begin(f)
@@ -48,7 +49,7 @@ func (r *run) pushConditions(ctx context.Context, f scenario.Fault) {
 func (r *run) acts(ctx context.Context) {
 	for i, a := range r.s.World {
 		r.beside.Go(func() {
-			if !r.sleep(ctx, a.At+behind) || !r.asked.reach(ctx, a.When) {
+			if !r.sleep(ctx, a.At+behind(len(r.s.Faults)+i)) || !r.asked.reach(ctx, a.When) {
 				return
 			}
 			text, err := r.act(ctx, i, a)

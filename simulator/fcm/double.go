@@ -118,6 +118,12 @@ func (d *Double) Project() string { return d.o.Project }
 // base+"/v1" as endpoint the official SDK works unchanged.
 func (d *Double) ServiceAccount(base string) ([]byte, error) { return d.auth.credentials(base) }
 
+// Bearer is a new bearer token, as the account's server gets one at /token, and how long it holds: for a server in this process.
+func (d *Double) Bearer() (token string, life time.Duration, err error) {
+	token, err = d.auth.issue()
+	return token, d.o.TokenLife, err
+}
+
 // RevokeTokens makes the bearer tokens issued so far worthless: their next use is 401.
 func (d *Double) RevokeTokens() { d.auth.revoke() }
 

@@ -41,7 +41,7 @@ type authority struct {
 	clock   clock.Clock
 	project string
 	life    time.Duration
-	key     *rsa.PrivateKey
+	key     func() (*rsa.PrivateKey, error) // made when it is first needed
 	keyID   string
 
 	mu     sync.Mutex
@@ -53,13 +53,16 @@ func newAuthority(o Options) (*authority, error) {
 	if o.Credentials != nil {
 		return a, a.restore(o.Credentials)
 	}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return nil, fmt.Errorf("generate service account key: %w", err)
-	}
 	id := make([]byte, 20)
 	rand.Read(id)
-	a.key, a.keyID = key, hex.EncodeToString(id)
+	a.keyID = hex.EncodeToString(id)
+	a.key = sync.OnceValues(func() (*rsa.PrivateKey, error) {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			return nil, fmt.Errorf("generate service account key: %w", err)
+		}
+		return key, nil
+	})
 	return a, nil
 }
 
@@ -80,7 +83,8 @@ func (a *authority) restore(credentials []byte) error {
 	if file.Project == "" || file.KeyID == "" {
 		return errors.New("read service account: project_id or private_key_id is missing")
 	}
-	a.project, a.key, a.keyID = file.Project, key, file.KeyID
+	a.project, a.keyID = file.Project, file.KeyID
+	a.key = func() (*rsa.PrivateKey, error) { return key, nil }
 	return nil
 }
 
@@ -90,7 +94,11 @@ func (a *authority) email() string {
 
 // credentials is the JSON key file of the service account.
 func (a *authority) credentials(base string) ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	key, err := a.key()
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encode service account key: %w", err)
 	}
@@ -154,7 +162,11 @@ func (a *authority) check(text, host string) error {
 			if kid, ok := t.Header["kid"]; ok && kid != a.keyID {
 				return nil, errors.New("unknown kid")
 			}
-			return a.key.Public(), nil
+			key, err := a.key()
+			if err != nil {
+				return nil, err
+			}
+			return key.Public(), nil
 		},
 		jwt.WithValidMethods([]string{"RS256"}), jwt.WithTimeFunc(a.clock.Now), jwt.WithLeeway(clockSkew),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithIssuer(a.email()))

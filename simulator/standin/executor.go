@@ -145,20 +145,27 @@ func (s *Server) validate(w http.ResponseWriter, r *http.Request, ses *session, 
 		show(w, component, with(fault("non_field_errors", "Empty response", "invalid")))
 	case in.Mobile != "" && ses.prompt != nil:
 		p := ses.prompt
-		if s.o.PushFails {
-			s.o.PushFails = false
-			show(w, component, with(fault("mobile", "Failed to send push notification", "internal")))
-			return
+		failed := p.failed
+		if p.told {
+			failed = nil
 		}
 		s.mu.Unlock()
 		over, stop := s.o.Clock.After(p.Expires.Sub(s.o.Clock.Now()))
+		unsent := false
 		select {
 		case <-p.done:
+		case <-failed:
+			unsent = true
 		case <-over:
 		case <-r.Context().Done():
 		}
 		stop()
 		s.mu.Lock()
+		if unsent {
+			p.told = true
+			show(w, component, with(fault("mobile", "Failed to send push notification", "internal")))
+			return
+		}
 		switch p.answer {
 		case p.right:
 			s.letIn(w, r, ses)

@@ -16,6 +16,7 @@ import (
 	"countersign/mobile/wire"
 	"countersign/simulator/clock"
 	"countersign/simulator/fcm"
+	"countersign/simulator/transport"
 )
 
 // AdminToken is the bearer token of the stand-in's API.
@@ -25,10 +26,11 @@ const AdminToken = "admin-token"
 type Options struct {
 	Mode   wire.Mode     // default number_matching_2
 	Window time.Duration // in which an answer counts; default a minute
+	Seed   uint64        // of what its push service draws
 	Clock  clock.Clock   // default the wall clock
 	// Careless lets every login in without waiting for the phone, as a broken server would.
 	Careless bool
-	// PushFails says at once that no push went out.
+	// PushFails has the first push fail.
 	PushFails bool
 	// Guarded has it do what the attack pack looks for: phones with keys are confirmed by their fingerprint, a phone rings three
 	// times in vain for strangers, and it is shown the browser that asks.
@@ -47,12 +49,18 @@ type Server struct {
 	o       Options
 	close   func()
 
+	ctx     context.Context // over when it ends
+	double  *fcm.Double     // its push service
+	wire    http.RoundTripper
+	sending sync.WaitGroup
+	bearer  string // by which it sends
+	renew   time.Time
+
 	mu       sync.Mutex
 	users    map[int]*user
 	named    map[string]*user
 	devices  map[string]*device
 	sessions map[string]*session
-	subs     map[string][]chan fcm.Message
 	serial   int
 	signer   *wire.Signer
 	nonce    string
@@ -96,6 +104,8 @@ type prompt struct {
 	over      bool
 	ended     string // the page's code where it is over without an answer
 	done      chan struct{}
+	failed    chan struct{} // closed when its push did not go out
+	told      bool          // so, to the page
 }
 
 type session struct {
@@ -129,9 +139,16 @@ func Start(o Options) *Server {
 	}
 	s := &Server{
 		o: o, users: map[int]*user{}, named: map[string]*user{}, devices: map[string]*device{}, sessions: map[string]*session{},
-		subs: map[string][]chan fcm.Message{}, prompts: map[string]*prompt{}, setups: map[string]string{}, signer: newSigner(), nonce: rand.Text(), proofs: map[string]bool{},
+		prompts: map[string]*prompt{}, setups: map[string]string{}, signer: newSigner(), nonce: rand.Text(), proofs: map[string]bool{},
 	}
+	double, err := fcm.New(fcm.Options{Seed: o.Seed, Clock: o.Clock, AcceptAny: true})
+	if err != nil {
+		panic(fmt.Sprintf("standin: push service: %v", err)) // its options are ours
+	}
+	ctx, end := context.WithCancel(context.Background())
+	s.ctx, s.double, s.wire = ctx, double, transport.Memory{Handler: double}
 	mux := http.NewServeMux()
+	mux.Handle("/-/", double) // where phones register, and the service is steered
 	mux.HandleFunc("GET /if/flow/{slug}/", func(w http.ResponseWriter, _ *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "authentik_csrf", Value: "csrf-value", Path: "/"})
 	})
@@ -157,7 +174,12 @@ func Start(o Options) *Server {
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() { _ = srv.Serve(l) }() // ends with Close
 	s.URL, s.Handler = "http://"+l.Addr().String()+"/", mux
-	s.close = func() { _ = srv.Close() }
+	s.close = func() {
+		end()
+		_ = srv.Close()
+		double.Close()
+		s.sending.Wait()
+	}
 	return s
 }
 
@@ -323,7 +345,7 @@ func (s *Server) ask(d *device) *prompt { return s.prompt(d, s.o.Mode, nil) }
 func (s *Server) prompt(d *device, m wire.Mode, t *wire.Transaction) *prompt {
 	now := s.o.Clock.Now()
 	items, right := s.items(m)
-	p := &prompt{right: right, left: tries, device: d, done: make(chan struct{})}
+	p := &prompt{right: right, left: tries, device: d, done: make(chan struct{}), failed: make(chan struct{})}
 	p.Prompt = wire.Prompt{
 		TxID: uuid(), Mode: m, Items: items, Transaction: t, Created: now, Expires: now.Add(s.o.Window),
 		Context: wire.Context{Application: "Grafana", Host: "id.example.com", IP: "203.0.113.7", Browser: "Firefox 141", OS: "Linux", Time: now},
@@ -337,55 +359,12 @@ func (s *Server) prompt(d *device, m wire.Mode, t *wire.Transaction) *prompt {
 	if !d.fetch {
 		push = wire.Push{Kind: wire.Challenge, TxID: p.TxID, Items: items, Mode: m}
 	}
-	if !s.o.PushFails {
-		data := push.Data()
-		if s.flawed(NamesInPush) {
-			data["user"] = d.owner.name
-		}
-		s.push(d.address, data)
+	data := push.Data()
+	if s.flawed(NamesInPush) {
+		data["user"] = d.owner.name
 	}
+	s.pushTo(d.address, data, func() { close(p.failed) })
 	return p
-}
-
-func (s *Server) push(address string, data map[string]string) {
-	now := s.o.Clock.Now()
-	for _, c := range s.subs[address] {
-		c <- fcm.Message{Address: address, Data: data, Sent: now, Expires: now.Add(s.o.Window)}
-	}
-}
-
-// Push sends raw data to an address.
-func (s *Server) Push(address string, data map[string]string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.push(address, data)
-}
-
-// Register gives out an address.
-func (s *Server) Register(_ context.Context, address string) (string, error) {
-	if address == "" {
-		address = "address-" + rand.Text()
-	}
-	return address, nil
-}
-
-// Subscribe connects a phone.
-func (s *Server) Subscribe(ctx context.Context, address string) (<-chan fcm.Message, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := make(chan fcm.Message, 100)
-	s.subs[address] = append(s.subs[address], c)
-	context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for i, one := range s.subs[address] {
-			if one == c {
-				s.subs[address] = append(s.subs[address][:i:i], s.subs[address][i+1:]...)
-				close(c)
-			}
-		}
-	})
-	return c, nil
 }
 
 func (s *Server) admin(next http.HandlerFunc) http.HandlerFunc {
