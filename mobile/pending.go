@@ -3,6 +3,7 @@ package mobile
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"time"
@@ -121,6 +122,8 @@ func patience(r *api.Request) (hold time.Duration, known string, err error) {
 			return 0, "", fault.Field("wait", "invalid", "Enter a number of seconds.")
 		}
 		hold = min(time.Duration(n)*time.Second, holdLimit)
+		// Polls that came together, as after a restart, are not to come back together for ever.
+		hold -= rand.N(hold/5 + 1)
 	}
 	if known = query.Get("known"); known != "" {
 		id, err := uuid.Parse(known)
