@@ -123,7 +123,7 @@ func patience(r *api.Request) (hold time.Duration, known string, err error) {
 		}
 		hold = min(time.Duration(n)*time.Second, holdLimit)
 		// Polls that came together, as after a restart, are not to come back together for ever.
-		hold -= rand.N(hold/5 + 1)
+		hold -= rand.N(hold/5 + 1) //nolint:gosec // G404: no secret
 	}
 	if known = query.Get("known"); known != "" {
 		id, err := uuid.Parse(known)

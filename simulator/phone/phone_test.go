@@ -244,8 +244,11 @@ func TestSeveralAccounts(t *testing.T) {
 func TestUselessPushesAreNoted(t *testing.T) {
 	t.Parallel()
 	b := setup(t, standin.Options{}, phone.Options{})
-	b.server.Push(b.phone.Address(), map[string]string{"hello": "world"})
-	b.server.Push(b.phone.Address(), wire.Push{Kind: wire.Wake, TxID: "0192f3a4-5b6c-7d8e-9f01-23456789abcd"}.Data())
+	for _, data := range []map[string]string{{"hello": "world"}, wire.Push{Kind: wire.Wake, TxID: "0192f3a4-5b6c-7d8e-9f01-23456789abcd"}.Data()} {
+		if err := b.server.Push(b.phone.Address(), data); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for {
 		changed := b.phone.Changed()
 		names := map[string]bool{}

@@ -51,7 +51,7 @@ func (s *Server) executor(w http.ResponseWriter, r *http.Request) {
 }
 
 func again(w http.ResponseWriter, r *http.Request) {
-	http.Redirect(w, r, r.URL.RequestURI(), http.StatusFound)
+	http.Redirect(w, r, r.URL.RequestURI(), http.StatusFound) //nolint:gosec // G710: to itself
 }
 
 func show(w http.ResponseWriter, component string, more map[string]any) {

@@ -167,7 +167,7 @@ func Start(o Options) *Server {
 	mux.HandleFunc("POST /api/v3/flows/bindings/", s.admin(s.bindSetup))
 	mux.HandleFunc("DELETE /api/v3/authenticators/admin/mobile/{uuid}/", s.admin(s.removeDevice))
 	// httptest's server would, at its end, close idle connections of others that run beside it.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(fmt.Sprintf("standin: listen: %v", err))
 	}

@@ -21,7 +21,7 @@ func alive(c net.Conn) bool {
 	err = raw.Read(func(fd uintptr) bool {
 		var one [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		open = err == syscall.EAGAIN || err == syscall.EINTR //nolint:errorlint // as the call returns them
+		open = err == syscall.EAGAIN || err == syscall.EINTR
 		return true
 	})
 	return err == nil && open
