@@ -217,10 +217,8 @@ func (s *Server) Ask(name string) (tx, right string) {
 func (s *Server) Right(tx string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range s.devices {
-		if d.pending != nil && d.pending.TxID == tx {
-			return d.pending.right
-		}
+	if p := s.prompts[tx]; p != nil && p.device.pending == p {
+		return p.right
 	}
 	return ""
 }
@@ -229,10 +227,8 @@ func (s *Server) Right(tx string) string {
 func (s *Server) AnswerTo(tx string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range s.devices {
-		if d.pending != nil && d.pending.TxID == tx {
-			return d.pending.answer
-		}
+	if p := s.prompts[tx]; p != nil && p.device.pending == p {
+		return p.answer
 	}
 	return ""
 }
@@ -248,10 +244,8 @@ func (s *Server) Refusals() []string {
 func (s *Server) Displayed(tx string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range s.devices {
-		if d.pending != nil && d.pending.TxID == tx {
-			return d.pending.displayed
-		}
+	if p := s.prompts[tx]; p != nil && p.device.pending == p {
+		return p.displayed
 	}
 	return false
 }
