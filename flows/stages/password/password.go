@@ -35,8 +35,12 @@ func (Backend) Enum() []string { return []string{string(Inbuilt), string(Token),
 // SchemaName is the component's name.
 func (Backend) SchemaName() string { return "BackendsEnum" }
 
-// The limit over sessions: that many failures for one user from one address within the window, and further tries are
-// refused unseen until the window has moved on. The owner at another address is not held up.
+// app is the application label in the events of wrong passwords.
+const app = "authentik.stages.password"
+
+// The limit over sessions: that many wrong passwords for one user from one address within the window, and further tries are
+// refused unseen until the window has moved on. The owner at another address is not held up, nor one who denied or missed what
+// their phone asked: other factors have limits of their own.
 const (
 	sourceFailures = 20
 	sourceWindow   = 10 * time.Minute
@@ -196,7 +200,7 @@ func (s *Stage) Check(ctx context.Context, run *flows.Run, u *user.User, passwor
 		}
 	}
 	return false, run.Emit(ctx, event.Event{
-		Action: event.LoginFailed, App: "authentik.stages.password",
+		Action: event.LoginFailed, App: app,
 		Context: map[string]any{
 			"username": u.Username,
 			"stage":    map[string]any{"pk": s.id, "name": s.name, "app": "authentik_stages_password", "model_name": "passwordstage"},
@@ -234,9 +238,9 @@ func (s *Stage) limit(ctx context.Context, run *flows.Run, username string) erro
 	source := run.Origin.ClientIP.Unmap().WithZone("").String()
 	var oldest *time.Time
 	err := run.DB().QueryRow(ctx, `SELECT min(created) FROM (
-			SELECT created FROM events WHERE "user"->>'username' = $1 AND created > $2 AND action = 'login_failed' AND client_ip = $3
+			SELECT created FROM events WHERE "user"->>'username' = $1 AND created > $2 AND action = 'login_failed' AND app = $5 AND client_ip = $3
 			ORDER BY created DESC LIMIT $4) f HAVING count(*) = $4`,
-		username, run.Now().Add(-sourceWindow), source, sourceFailures).Scan(&oldest)
+		username, run.Now().Add(-sourceWindow), source, sourceFailures, app).Scan(&oldest)
 	if err != nil {
 		if fault.Is(db.Fault(err), fault.NotFound) {
 			return nil
