@@ -25,7 +25,7 @@ import (
 var ErrMissing = errors.New("no Chromium in PATH (Debian: apt-get install --no-install-recommends chromium)")
 
 // stepLimit is how long one step in a tab may take.
-const stepLimit = 10 * time.Second
+const stepLimit = 30 * time.Second
 
 // Browser is a running Chromium.
 type Browser struct {

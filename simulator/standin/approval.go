@@ -24,7 +24,7 @@ func (s *Server) addApproval(w http.ResponseWriter, r *http.Request) {
 
 // approval tells how one stands.
 func (s *Server) approval(w http.ResponseWriter, r *http.Request) {
-	p := s.prompts[r.PathValue("id")]
+	p := s.prompts.get(r.PathValue("id"))
 	if p == nil {
 		reply(w, 404, map[string]string{"detail": notFound})
 		return

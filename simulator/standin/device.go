@@ -141,12 +141,12 @@ func (s *Server) proves(w http.ResponseWriter, r *http.Request, k wire.Key, toke
 		problem, err = "use_dpop_nonce", errors.New("another nonce")
 		w.Header().Set(wire.NonceHeader, s.nonce)
 	}
-	if err != nil || s.proofs[proof.ID] && !s.flawed(ProofTwice) {
+	if err != nil || s.proofs.get(proof.ID) && !s.flawed(ProofTwice) {
 		w.Header().Set("WWW-Authenticate", `DPoP error="`+problem+`"`)
 		reply(w, 401, map[string]string{"detail": problem})
 		return false
 	}
-	s.proofs[proof.ID] = true
+	s.proofs.put(proof.ID, true, s.o.Clock.Now())
 	return true
 }
 
@@ -284,14 +284,14 @@ func (s *Server) response(w http.ResponseWriter, d *device, body []byte) {
 		reply(w, 400, map[string]string{"detail": "bad"})
 		return
 	}
-	p := s.prompts[in.TxID]
+	p := s.prompts.get(in.TxID)
 	if !s.answerable(d, p) {
 		reply(w, 404, map[string]string{"detail": notFound})
 		return
 	}
 	if d.keys != nil {
 		if err := s.holds(d, p, in); err != nil {
-			s.refused = append(s.refused, err.Error())
+			s.refused = append(s.refused[max(0, len(s.refused)-maxRefusals):], err.Error())
 			reply(w, 400, map[string][]string{"signed_answer": {err.Error()}})
 			return
 		}

@@ -28,7 +28,7 @@ func (s *Server) executor(w http.ResponseWriter, r *http.Request) {
 	if ses == nil {
 		ses = &session{}
 		value := rand.Text()
-		s.sessions[value] = ses
+		s.sessions.put(value, ses, s.o.Clock.Now())
 		http.SetCookie(w, &http.Cookie{Name: "authentik_session", Value: value, Path: "/", HttpOnly: true})
 	}
 	if r.Method == http.MethodPost && ses.loggedIn && r.Header.Get("X-authentik-CSRF") != "csrf-value" {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"countersign/mobile/wire"
@@ -18,6 +19,9 @@ import (
 	"countersign/simulator/fcm"
 	"countersign/simulator/transport"
 )
+
+// maxRefusals is how many refusals are remembered.
+const maxRefusals = 1000
 
 // AdminToken is the bearer token of the stand-in's API.
 const AdminToken = "admin-token"
@@ -49,24 +53,25 @@ type Server struct {
 	o       Options
 	close   func()
 
-	ctx     context.Context // over when it ends
-	double  *fcm.Double     // its push service
-	wire    http.RoundTripper
-	sending sync.WaitGroup
-	bearer  string // by which it sends
-	renew   time.Time
+	ctx      context.Context // over when it ends
+	double   *fcm.Double     // its push service
+	troubled atomic.Bool     // which may make it wait
+	wire     http.RoundTripper
+	sending  sync.WaitGroup
+	bearer   string // by which it sends
+	renew    time.Time
 
 	mu       sync.Mutex
 	users    map[int]*user
 	named    map[string]*user
 	devices  map[string]*device
-	sessions map[string]*session
+	sessions recent[*session]
 	serial   int
 	signer   *wire.Signer
 	nonce    string
-	proofs   map[string]bool // by jti, used
-	refused  []string        // why answers were, as the phone hears it
-	prompts  map[string]*prompt
+	proofs   recent[bool] // by jti, used
+	refused  []string     // why answers were, as the phone hears it
+	prompts  recent[*prompt]
 	setups   map[string]string // by slug of a set-up flow, or key of its stage: what it demands
 }
 
@@ -138,8 +143,8 @@ func Start(o Options) *Server {
 		o.Clock = clock.Wall{}
 	}
 	s := &Server{
-		o: o, users: map[int]*user{}, named: map[string]*user{}, devices: map[string]*device{}, sessions: map[string]*session{},
-		prompts: map[string]*prompt{}, setups: map[string]string{}, signer: newSigner(), nonce: rand.Text(), proofs: map[string]bool{},
+		o: o, users: map[int]*user{}, named: map[string]*user{}, devices: map[string]*device{},
+		setups: map[string]string{}, signer: newSigner(), nonce: rand.Text(),
 	}
 	double, err := fcm.New(fcm.Options{Seed: o.Seed, Clock: o.Clock, AcceptAny: true})
 	if err != nil {
@@ -217,7 +222,7 @@ func (s *Server) Ask(name string) (tx, right string) {
 func (s *Server) Right(tx string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.prompts[tx]; p != nil && p.device.pending == p {
+	if p := s.prompts.get(tx); p != nil && p.device.pending == p {
 		return p.right
 	}
 	return ""
@@ -227,7 +232,7 @@ func (s *Server) Right(tx string) string {
 func (s *Server) AnswerTo(tx string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.prompts[tx]; p != nil && p.device.pending == p {
+	if p := s.prompts.get(tx); p != nil && p.device.pending == p {
 		return p.answer
 	}
 	return ""
@@ -244,7 +249,7 @@ func (s *Server) Refusals() []string {
 func (s *Server) Displayed(tx string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.prompts[tx]; p != nil && p.device.pending == p {
+	if p := s.prompts.get(tx); p != nil && p.device.pending == p {
 		return p.displayed
 	}
 	return false
@@ -347,7 +352,8 @@ func (s *Server) prompt(d *device, m wire.Mode, t *wire.Transaction) *prompt {
 	if s.open(d.pending) {
 		d.pending.end("superseded")
 	}
-	d.pending, s.prompts[p.TxID] = p, p
+	d.pending = p
+	s.prompts.put(p.TxID, p, now)
 	d.stir()
 	push := wire.Push{Kind: wire.Wake, TxID: p.TxID}
 	if !d.fetch {
@@ -425,5 +431,5 @@ func (s *Server) session(r *http.Request) *session {
 	if err != nil {
 		return nil
 	}
-	return s.sessions[strings.TrimSpace(c.Value)]
+	return s.sessions.get(strings.TrimSpace(c.Value))
 }
