@@ -25,10 +25,12 @@ type growth struct {
 	seen  int
 }
 
-// watched are the gauges, and what they are called.
-var watched = []struct{ gauge, name string }{
-	{event.GaugeMemory, "memory of the simulator"}, {event.GaugeGoroutines, "goroutines of the simulator"},
-	{event.GaugeServerRSS, "memory of the server"}, {event.GaugeServerGo, "goroutines of the server"},
+// watched are the gauges, what they are called, and which one says it better, where it is known: resident memory has what the
+// collector has not yet given back, too.
+var watched = []struct{ gauge, name, better string }{
+	{event.GaugeHeap, "memory of the simulator", ""}, {event.GaugeGoroutines, "goroutines of the simulator", ""},
+	{event.GaugeServerHeap, "memory of the server", ""}, {event.GaugeServerRSS, "memory of the server", event.GaugeServerHeap},
+	{event.GaugeServerGo, "goroutines of the server", ""},
 }
 
 func (g *growth) take(values map[string]float64) {
@@ -43,7 +45,7 @@ func (g *growth) take(values map[string]float64) {
 			g.kept[w.gauge] = append(g.kept[w.gauge], v)
 		}
 	}
-	if len(g.kept[event.GaugeMemory]) < maxGrowth {
+	if len(g.kept[event.GaugeHeap]) < maxGrowth {
 		return
 	}
 	g.every *= 2
@@ -60,7 +62,7 @@ func (g *growth) checks(limit float64) []event.Event {
 	var out []event.Event
 	for _, w := range watched {
 		list := g.kept[w.gauge]
-		if limit == 0 || len(list) == 0 {
+		if limit == 0 || len(list) == 0 || len(g.kept[w.better]) > 0 {
 			continue
 		}
 		e := event.Event{Kind: event.Check, Name: fmt.Sprintf("%s grows by %.0f %% at most", w.name, 100*limit)}
@@ -95,7 +97,7 @@ func (r *run) serverGauges(ctx context.Context) map[string]float64 {
 	return out
 }
 
-// scrape reads the two figures that matter from a page of Prometheus metrics; what it cannot read is not there.
+// scrape reads the figures that matter from a page of Prometheus metrics; what it cannot read is not there.
 func scrape(ctx context.Context, url string) map[string]float64 {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -118,6 +120,8 @@ func scrape(ctx context.Context, url string) map[string]float64 {
 			out[event.GaugeServerGo] = v
 		case name == "process_resident_memory_bytes":
 			out[event.GaugeServerRSS] = v / (1 << 20)
+		case name == "go_memstats_next_gc_bytes":
+			out[event.GaugeServerHeap] = v / (1 << 20)
 		}
 	}
 	return out

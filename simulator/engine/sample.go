@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"strconv"
 	"syscall"
 	"time"
@@ -46,6 +47,7 @@ func (r *run) samples(ctx context.Context) {
 				}
 			}
 			if r.s.Soak > 0 {
+				values[event.GaugeHeap] = liveHeap()
 				for name, v := range r.serverGauges(ctx) {
 					values[name] = v
 				}
@@ -55,6 +57,13 @@ func (r *run) samples(ctx context.Context) {
 			r.take(event.Event{At: r.at(now), Kind: event.Sample, Values: values})
 		}
 	})
+}
+
+// liveHeap is what the last collection left, in MiB.
+func liveHeap() float64 {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	return float64(s[0].Value.Uint64()) / (1 << 20)
 }
 
 // ownCPU is the processor time that this process used.

@@ -92,6 +92,8 @@ const (
 	GaugeServerCPU  = "server_cpu"
 	GaugeServerRSS  = "server_rss_mib"
 	GaugeServerGo   = "server_goroutines"
+	GaugeHeap       = "heap_mib"        // what lives in the simulator, in a soak
+	GaugeServerHeap = "server_heap_mib" // at which the servers' collectors set out next, in a soak: in step with what lives there
 )
 
 // The names of a PhoneStep that are the run's own; the others are package phone's.

@@ -362,6 +362,7 @@ func (s *Summary) gaugePlots() []plot {
 		{event.GaugeLag, "Simulator, late by", Duration}, {event.GaugeCPU, "Simulator, cores", count}, {event.GaugeMemory, "Simulator, MiB", count},
 		{event.GaugeGoroutines, "Simulator, goroutines", count}, {event.GaugeFlying, "Logins in flight", count}, {event.GaugeRinging, "Phones ringing", count},
 		{event.GaugeServerCPU, "Server, cores", count}, {event.GaugeServerRSS, "Server, MiB", count}, {event.GaugeServerGo, "Server, goroutines", count},
+		{event.GaugeHeap, "Simulator, live heap, MiB", count}, {event.GaugeServerHeap, "Server, heap before it is collected, MiB", count},
 	}
 	var out []plot
 	for _, g := range known {
