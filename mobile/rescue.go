@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"countersign/core/db"
-	"countersign/mobile/wire"
 )
 
 // rescueAfter is how old a prompt is when another node looks what came of its push. A node that lives has noted by then how it
@@ -24,6 +23,8 @@ type rescue struct {
 	taken  []uuid.UUID // at most the logins that wait here
 	due    *time.Timer // nil: none is set
 	closed bool
+
+	running sync.WaitGroup
 }
 
 // tookOver has the push of a prompt looked after that another node opened.
@@ -40,23 +41,27 @@ func (s *Service) tookOver(tx uuid.UUID) {
 			r.mu.Lock()
 			ids := r.taken
 			r.taken, r.due = nil, nil
-			closed := r.closed
-			r.mu.Unlock()
-			if !closed {
-				s.rescuePushes(ids)
+			if r.closed {
+				r.mu.Unlock()
+				return
 			}
+			r.running.Add(1) // before close can wait
+			r.mu.Unlock()
+			defer r.running.Done()
+			s.rescuePushes(ids)
 		})
 	}
 }
 
-// close ends what has not begun.
+// close ends what has not begun, and waits for what has.
 func (r *rescue) close() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.closed = true
 	if r.due != nil {
 		r.due.Stop()
 	}
+	r.mu.Unlock()
+	r.running.Wait()
 }
 
 // rescuePushes sends those pushes of the prompts of which nothing was heard.
@@ -73,7 +78,7 @@ func (s *Service) rescuePushes(ids []uuid.UUID) {
 }
 
 func (s *Service) pushAgain(ctx context.Context, ids []uuid.UUID) (sent int, err error) {
-	rows, err := s.Pool.Query(ctx, `SELECT x.device, x.user_id, d.name, d.push_channel, d.push_address, d.can_fetch,
+	rows, err := s.Pool.Query(ctx, `SELECT x.device, d.name, d.push_channel, d.push_address, d.can_fetch,
 			x.tx_id, x.mode, x.items, x.context, x.created, x.expires, x.follows, x.approval IS NOT NULL
 		FROM mobile_transactions x JOIN mobile_devices d ON d.uuid = x.device
 		WHERE x.tx_id = ANY($1) AND x.status = 'wait' AND x.expires > $2
@@ -83,12 +88,10 @@ func (s *Service) pushAgain(ctx context.Context, ids []uuid.UUID) (sent int, err
 	}
 	var t target
 	var p prompt
-	var mode string
 	_, err = pgx.ForEachRow(rows, []any{
-		&t.device, &t.userID, &t.name, &t.channel, &t.address, &t.canFetch,
-		&p.id, &mode, &p.items, &p.context, &p.created, &p.expires, &p.follows, &p.approval,
+		&t.device, &t.name, &t.channel, &t.address, &t.canFetch,
+		&p.id, &p.mode, &p.items, &p.context, &p.created, &p.expires, &p.follows, &p.approval,
 	}, func() error {
-		p.mode = wire.Mode(mode)
 		s.Push.Dispatch(s.job(&t, p, p.context.Application))
 		sent++
 		return nil

@@ -2,7 +2,9 @@ package browser_test
 
 import (
 	"context"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +136,43 @@ func TestLostPushIsSaidAndTheLoginGoesOn(t *testing.T) {
 	if err != nil || r.Outcome != browser.Approved || r.PushFailed == "" || r.Waits != 2 {
 		t.Errorf("%+v %v", r, err)
 	}
+}
+
+// A push service that hangs, as it was told to over its controls, is given up, and the page says so.
+func TestHangingPushIsSaid(t *testing.T) {
+	t.Parallel()
+	b := setup(t, standin.Options{}, phone.Approve)
+	b.enrol(t)
+	hang := strings.NewReader(`{"outages": [{"error": "HANG"}]}`)
+	req, err := http.NewRequestWithContext(b.ctx, http.MethodPut, b.server.URL+"-/conditions", hang)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil || res.StatusCode > 299 {
+		t.Fatalf("%v %v", res, err)
+	}
+	_ = res.Body.Close()
+	said := make(chan string, 1)
+	br, err := browser.New(browser.Options{Base: b.server.URL, Clock: b.clock, OnPushFailed: func(text string) { said <- text }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.ctx)
+	ended := make(chan struct{})
+	go func() {
+		_, _ = br.Login(ctx, "ada", "secret")
+		close(ended)
+	}()
+	b.clock.Await(2) // the push service's time, and the page's
+	b.clock.Advance(5 * time.Second)
+	select {
+	case <-said:
+	case <-b.ctx.Done():
+		t.Error("the page was told nothing")
+	}
+	cancel()
+	<-ended
 }
 
 func TestBadPasswordIsRefused(t *testing.T) {

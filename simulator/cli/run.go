@@ -138,10 +138,7 @@ func (c *runCmd) change(s *scenario.Scenario) error {
 		s.Clock = c.Clock
 	}
 	if s.Clock == "virtual" {
-		_, lifted := s.Target.Settings["mobile"] // limits of the nodes that it would have otherwise
-		s.Target = scenario.Target{
-			StandIn: true, Mode: s.Target.Mode, Window: s.Target.Window, Guarded: s.Target.Guarded || s.Target.Nodes > 0 && !lifted,
-		}
+		s.Target = scenario.Target{StandIn: true, Mode: s.Target.Mode, Window: s.Target.Window, Guarded: s.Target.Guarded}
 	}
 	ours := func(a scenario.Act) bool { return a.Do != "lose_phones" }
 	if s.Target.Nodes == 0 && slices.ContainsFunc(s.World, ours) {

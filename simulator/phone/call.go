@@ -131,6 +131,8 @@ func (p *Phone) redeem(ctx context.Context, server, code string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	ctx, done, err := p.online(ctx)
 	if err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ type Options struct {
 	Maker     *maker.Maker  // with Signs: who attests its keys; nil: nobody
 	Attests   maker.Fault   // what is wrong with that; "" is nothing
 	Info      wire.Info     // what it says of itself; zero fields are filled in
-	HTTP      *http.Client  // default one with a limit of 15 s
+	HTTP      *http.Client  // default one of its own; calls that the server does not hold end after 15 s
 	Clock     clock.Clock   // default the wall clock
 	Skew      time.Duration // by which the phone's own clock is ahead of that, or behind
 	Rand      io.Reader     // of its names and keys; default crypto/rand

@@ -31,7 +31,7 @@ type Target struct {
 	URL       string         `yaml:"url" json:"url,omitempty" about:"Of a running server; the token is given by COUNTERSIGN_TOKEN or --token."`
 	Nodes     int            `yaml:"nodes" json:"nodes,omitempty" min:"1" max:"8" about:"Start so many nodes of our own on one database, instead of url."`
 	StandIn   bool           `yaml:"stand_in" json:"stand_in,omitempty" about:"Use the built-in stand-in server, which has the least of the protocol."`
-	Guarded   bool           `yaml:"guarded" json:"guarded,omitempty" about:"The stand-in guards a phone against being rung too often, as a server does that nobody has set otherwise."`
+	Guarded   bool           `yaml:"guarded" json:"guarded,omitempty" about:"The stand-in, also where it takes the place of nodes of our own under a virtual clock, guards a phone against being rung too often, as they do by default."`
 	Settings  map[string]any `yaml:"settings" json:"settings,omitempty" about:"Settings of the nodes, as in mobile.answer_window: 30s."`
 	Stage     map[string]any `yaml:"stage" json:"stage,omitempty" about:"Fields of the validation stage of the login flow, for nodes of our own."`
 	Mode      string         `yaml:"mode" json:"mode,omitempty" about:"How the answer is matched, for nodes of our own and the stand-in: accept_deny, number_matching_2, …"`

@@ -197,8 +197,8 @@ func (v *validator) target() {
 	if t.Nodes == 0 && (len(t.Settings) > 0 || len(t.Stage) > 0) {
 		v.fail("target", "settings and stage are for nodes of our own")
 	}
-	if t.Guarded && !t.StandIn && v.s.Clock != "virtual" {
-		v.fail("target.guarded", "only the stand-in is told so: a server guards by its settings")
+	if t.Guarded && t.URL != "" {
+		v.fail("target.guarded", "only the stand-in is told so: a running server guards by its settings")
 	}
 	v.known("target.mode", "mode", t.Mode, v.words.Modes)
 }

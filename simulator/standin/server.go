@@ -153,7 +153,10 @@ func Start(o Options) *Server {
 	ctx, end := context.WithCancel(context.Background())
 	s.ctx, s.double, s.wire = ctx, double, transport.Memory{Handler: double}
 	mux := http.NewServeMux()
-	mux.Handle("/-/", double) // where phones register, and the service is steered
+	mux.HandleFunc("/-/", func(w http.ResponseWriter, r *http.Request) { // where phones register, and the service is steered
+		s.troubled.Store(true)
+		double.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("GET /if/flow/{slug}/", func(w http.ResponseWriter, _ *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "authentik_csrf", Value: "csrf-value", Path: "/"})
 	})

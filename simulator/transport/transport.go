@@ -26,11 +26,9 @@ type Transport struct {
 	// Idle is how many connections to one host are kept while nobody uses them; default 100.
 	Idle int
 
-	mu    sync.Mutex
-	hosts map[string][]*conn
-
-	once   sync.Once
-	secure *http.Transport
+	mu     sync.Mutex
+	hosts  map[string][]*conn
+	secure *http.Transport // for https; nil until it is needed
 }
 
 // conn is a connection that one request has, or none.
@@ -118,13 +116,9 @@ func (t *Transport) take(host string) *conn {
 }
 
 func (t *Transport) keep(host string, c *conn) {
-	limit := t.Idle
-	if limit <= 0 {
-		limit = 100
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.hosts[host]) >= limit {
+	if len(t.hosts[host]) >= t.limit() {
 		_ = c.Close()
 		return
 	}
@@ -220,22 +214,32 @@ func closeBody(req *http.Request) {
 	}
 }
 
+// limit is how many connections to a host may idle.
+func (t *Transport) limit() int {
+	if t.Idle <= 0 {
+		return 100
+	}
+	return t.Idle
+}
+
 // overTLS is for https.
 func (t *Transport) overTLS() *http.Transport {
-	t.once.Do(func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.secure == nil {
 		t.secure = http.DefaultTransport.(*http.Transport).Clone()
-		t.secure.MaxIdleConns, t.secure.MaxIdleConnsPerHost, t.secure.Proxy = 0, t.Idle, nil
+		t.secure.MaxIdleConns, t.secure.MaxIdleConnsPerHost, t.secure.Proxy = 0, t.limit(), nil
 		if t.Dial != nil {
 			t.secure.DialContext = t.Dial
 		}
-	})
+	}
 	return t.secure
 }
 
 // CloseIdleConnections closes those that nobody uses.
 func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()
-	hosts := t.hosts
+	hosts, secure := t.hosts, t.secure
 	t.hosts = nil
 	t.mu.Unlock()
 	for _, idle := range hosts {
@@ -243,5 +247,7 @@ func (t *Transport) CloseIdleConnections() {
 			_ = c.Close()
 		}
 	}
-	t.overTLS().CloseIdleConnections()
+	if secure != nil {
+		secure.CloseIdleConnections()
+	}
 }
